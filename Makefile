@@ -1,0 +1,52 @@
+# The few commands of loglake. `make help` lists them.
+
+# One target folder for all checkouts: dependencies are built once.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/loglake/target
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/loglake
+VENV := $(CACHE)/venv
+PYTHON := $(VENV)/bin/python
+BIN := $(CARGO_TARGET_DIR)/debug/loglake
+DATA ?= $(CURDIR)/lake-data
+
+.PHONY: help run build test lint unit e2e servers cluster bench kill docs clean-data setup
+
+help: ## This list
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: ## Install what the build needs (protoc; by apt where it is missing)
+	@tests/setup.sh
+
+build: setup ## Build the binary (lightly optimised, quick to build)
+	cargo build --bin loglake
+
+run: build ## Start a lake of its own on 127.0.0.1 with demo logs, and say where to look
+	@tests/run.sh $(BIN) $(DATA)
+
+test: setup lint unit e2e ## Everything: format, lints, unit, golden SQL, end to end
+
+lint: ## Formatting, clippy with warnings denied, docs
+	cargo fmt --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+unit: servers ## Unit tests, golden SQL; coordination against a real etcd, the store against MinIO
+	$(PYTHON) tests/servers/with_servers.py cargo test --workspace --locked
+
+e2e: build servers $(PYTHON) ## End to end against real servers and real clients
+	LOGLAKE_BIN=$(BIN) $(PYTHON) -m pytest tests/e2e -q
+
+$(PYTHON): tests/e2e/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install -q -r $<
+	@touch $@
+
+servers: $(PYTHON) ## Build MinIO and etcd for the tests (cached)
+	cd tests && $(PYTHON) -m servers build
+
+cluster: build servers ## MinIO, three etcd and loglake on this machine, as docker-compose.yml has them
+	cd tests && LOGLAKE_BIN=$(BIN) $(PYTHON) -m servers cluster
+
+docs: build ## Write docs/configuration.md from the settings' doc comments
+	$(BIN) configuration > docs/configuration.md
+
+clean-data: ## Remove the lake of `make run`
+	rm -rf $(DATA)

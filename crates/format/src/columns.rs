@@ -1,0 +1,210 @@
+//! The columns of all batches of one call, typed and checked, and gathering some of their rows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanBuilder, Int16Array, PrimitiveArray, RecordBatch, StringArray,
+    StringBuilder, TimestampMicrosecondArray,
+};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef, Float64Type, Int64Type, SchemaRef};
+use loglake_model::{NANOS, TIMESTAMP};
+
+use crate::FormatError;
+use crate::align::converted;
+use crate::order::Row;
+
+/// The batches column by column, without copies: `parts[column][batch]`, `None` where the batch
+/// has no such column.
+pub(crate) struct Columns {
+    schema: SchemaRef,
+    parts: Vec<Vec<Option<ArrayRef>>>,
+    rows: Vec<usize>,
+    string_bytes: usize,
+}
+
+impl Columns {
+    /// # Errors
+    /// When a batch has a column that `schema` does not have (its values would be lost), or one of
+    /// another type, or no time.
+    pub(crate) fn new(batches: &[RecordBatch], schema: SchemaRef) -> Result<Self, FormatError> {
+        let by_name: HashMap<&str, usize> = schema
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(at, f)| (f.name().as_str(), at))
+            .collect();
+        let mut parts = vec![vec![None; batches.len()]; schema.fields().len()];
+        let mut string_bytes = 0;
+        for (number, batch) in batches.iter().enumerate() {
+            for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+                let name = field.name();
+                let Some(&at) = by_name.get(name.as_str()) else {
+                    return Err(FormatError::UnknownColumn {
+                        column: name.clone(),
+                    });
+                };
+                let array = converted(name, array, schema.field(at).data_type())?;
+                if let Some(strings) = array.as_string_opt::<i32>() {
+                    string_bytes += bytes_of(strings);
+                }
+                parts[at][number] = Some(array);
+            }
+        }
+        let rows = batches.iter().map(RecordBatch::num_rows).collect();
+        Ok(Self {
+            schema,
+            parts,
+            rows,
+            string_bytes,
+        })
+    }
+
+    /// How many rows each batch has.
+    pub(crate) fn rows(&self) -> &[usize] {
+        &self.rows
+    }
+
+    /// The column's array of each batch.
+    ///
+    /// # Errors
+    /// When the schema has no such column.
+    pub(crate) fn parts(&self, name: &str) -> Result<&[Option<ArrayRef>], FormatError> {
+        let missing = |_| FormatError::MissingColumn {
+            column: name.to_owned(),
+        };
+        Ok(&self.parts[self.schema.index_of(name).map_err(missing)?])
+    }
+
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (usize, &FieldRef)> {
+        self.schema.fields().iter().enumerate()
+    }
+
+    /// Whether any of the rows has a value in the column.
+    pub(crate) fn has_value(&self, column: usize, rows: &[Row]) -> bool {
+        let parts = &self.parts[column];
+        if parts
+            .iter()
+            .flatten()
+            .all(|part| part.null_count() == part.len())
+        {
+            return false;
+        }
+        rows.iter().any(|row| {
+            parts[row.batch as usize]
+                .as_ref()
+                .is_some_and(|part| part.is_valid(row.row as usize))
+        })
+    }
+
+    /// Whether the strings of these rows can be gathered at once, within `bytes_max` bytes.
+    pub(crate) fn fit(&self, rows: &[Row], bytes_max: usize) -> bool {
+        self.string_bytes <= bytes_max
+            || self
+                .parts
+                .iter()
+                .map(|parts| string_bytes(&strings(parts), rows))
+                .sum::<usize>()
+                <= bytes_max
+    }
+
+    /// The column's values of these rows, in their order.
+    pub(crate) fn gather(&self, column: usize, rows: &[Row]) -> Result<ArrayRef, FormatError> {
+        let (field, parts) = (self.schema.field(column), &self.parts[column]);
+        Ok(match field.data_type() {
+            _ if field.name() == NANOS => {
+                Arc::new(rows.iter().map(|row| row.nanos).collect::<Int16Array>())
+            }
+            _ if field.name() == TIMESTAMP => {
+                let micros = rows.iter().map(|row| row.micros);
+                Arc::new(TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC"))
+            }
+            DataType::Utf8 => Arc::new(gather_strings(&strings(parts), rows)),
+            DataType::Int64 => Arc::new(gather_numbers::<Int64Type>(parts, rows)),
+            DataType::Float64 => Arc::new(gather_numbers::<Float64Type>(parts, rows)),
+            DataType::Boolean => gather_bools(parts, rows),
+            found => {
+                let (column, found) = (field.name().clone(), found.clone());
+                return Err(FormatError::ColumnType {
+                    column,
+                    found,
+                    expected: DataType::Utf8,
+                });
+            }
+        })
+    }
+}
+
+/// Bytes of the values that the array's offsets span.
+fn bytes_of(strings: &StringArray) -> usize {
+    let offsets = strings.value_offsets();
+    match (offsets.first(), offsets.last()) {
+        (Some(first), Some(last)) => (last - first) as usize,
+        _ => 0,
+    }
+}
+
+fn strings(parts: &[Option<ArrayRef>]) -> Vec<Option<&StringArray>> {
+    parts
+        .iter()
+        .map(|part| part.as_ref().and_then(|p| p.as_string_opt::<i32>()))
+        .collect()
+}
+
+fn string_at<'a>(parts: &[Option<&'a StringArray>], row: &Row) -> Option<&'a str> {
+    let part = parts[row.batch as usize]?;
+    let at = row.row as usize;
+    part.is_valid(at).then(|| part.value(at))
+}
+
+fn string_bytes(parts: &[Option<&StringArray>], rows: &[Row]) -> usize {
+    if parts.iter().all(Option::is_none) {
+        return 0;
+    }
+    rows.iter()
+        .filter_map(|row| string_at(parts, row))
+        .map(str::len)
+        .sum()
+}
+
+fn gather_strings(parts: &[Option<&StringArray>], rows: &[Row]) -> StringArray {
+    let mut out = StringBuilder::with_capacity(rows.len(), string_bytes(parts, rows));
+    for row in rows {
+        out.append_option(string_at(parts, row));
+    }
+    out.finish()
+}
+
+fn gather_numbers<T: ArrowPrimitiveType>(
+    parts: &[Option<ArrayRef>],
+    rows: &[Row],
+) -> PrimitiveArray<T> {
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|p| p.as_ref().and_then(|p| p.as_primitive_opt::<T>()))
+        .collect();
+    let mut valid = Vec::with_capacity(rows.len());
+    let mut values = Vec::with_capacity(rows.len());
+    for row in rows {
+        let at = row.row as usize;
+        let part = parts[row.batch as usize].filter(|part| part.is_valid(at));
+        valid.push(part.is_some());
+        values.push(part.map(|part| part.value(at)).unwrap_or_default());
+    }
+    PrimitiveArray::new(values.into(), Some(NullBuffer::from(valid)))
+}
+
+fn gather_bools(parts: &[Option<ArrayRef>], rows: &[Row]) -> ArrayRef {
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|p| p.as_ref().and_then(|p| p.as_boolean_opt()))
+        .collect();
+    let mut out = BooleanBuilder::with_capacity(rows.len());
+    for row in rows {
+        let at = row.row as usize;
+        let part = parts[row.batch as usize].filter(|part| part.is_valid(at));
+        out.append_option(part.map(|part| part.value(at)));
+    }
+    Arc::new(out.finish())
+}

@@ -1,0 +1,319 @@
+//! How each column of a file is encoded, decided from a sample of its rows.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Float64Type, Int16Type, Int64Type};
+use loglake_model::{ATTRIBUTES, LEVEL, MESSAGE, NANOS, SERVICE, TIMESTAMP};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::ColumnPath;
+
+use crate::{EncoderSettings, FormatError, RowOrder};
+
+/// A dictionary is read whole before the first page of its column, so it is kept short.
+const DICTIONARY_BYTES_MAX: usize = 1 << 20;
+/// A page never decodes to more than about this, whatever the rows' size.
+const PAGE_BYTES_MAX: usize = 8 << 20;
+/// Compressed; records of usual size reach `row_group_rows_max` first.
+const ROW_GROUP_BYTES_MAX: usize = 128 << 20;
+/// A needle that is not in a row group costs the reading of its pages this often.
+const BLOOM_FALSE_POSITIVES: f64 = 0.05;
+/// Text of ids: at least this long on average, at most that; shorter is a word, longer a sentence.
+const ID_BYTES: std::ops::RangeInclusive<f64> = 8.0..=64.0;
+/// Of values as long as this on average, page statistics cost more than they prune.
+const PAGE_STATISTICS_BYTES_MAX: f64 = 40.0;
+
+/// What zstd leaves of values that stand in full, in pages or in a dictionary. Packed bits, which
+/// indexes into a dictionary and differences are, stay as they are.
+const COMPRESSED: f64 = 0.5;
+
+/// How one column is encoded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ColumnLayout {
+    pub(crate) dictionary: bool,
+    /// Of pages that use no dictionary; `None` is PLAIN.
+    pub(crate) encoding: Option<Encoding>,
+    pub(crate) page_statistics: bool,
+    pub(crate) bloom_filter: bool,
+}
+
+/// Decides for one column, from `sample` of the `rows` in a row group.
+pub(crate) fn decide(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout {
+    let without = |encoding| ColumnLayout {
+        dictionary: false,
+        encoding: Some(encoding),
+        page_statistics: true,
+        bloom_filter: false,
+    };
+    match (name, sample.data_type()) {
+        // Sorted within a service: differences are short.
+        (TIMESTAMP, _) => without(Encoding::DELTA_BINARY_PACKED),
+        (_, DataType::Utf8) => decide_text(name, sample, rows),
+        (_, DataType::Int16) => ColumnLayout {
+            dictionary: dictionary_of_ints::<Int16Type>(sample, rows),
+            ..without(Encoding::DELTA_BINARY_PACKED)
+        },
+        (_, DataType::Int64) => ColumnLayout {
+            dictionary: dictionary_of_ints::<Int64Type>(sample, rows),
+            bloom_filter: is_id_name(name),
+            ..without(Encoding::DELTA_BINARY_PACKED)
+        },
+        (_, DataType::Float64) => {
+            let numbers = sample.as_primitive::<Float64Type>();
+            let values = numbers.iter().flatten().map(|n| (n.to_bits(), 8));
+            let profile = Profile::of(values, sample, rows);
+            ColumnLayout {
+                dictionary: profile.dictionary_is_smaller(profile.value_bytes * COMPRESSED),
+                ..without(Encoding::PLAIN)
+            }
+        }
+        _ => without(Encoding::PLAIN),
+    }
+}
+
+/// Whether a dictionary is smaller than the differences of neighbours, which span twice the range
+/// of the values.
+fn dictionary_of_ints<T>(sample: &ArrayRef, rows: usize) -> bool
+where
+    T: ArrowPrimitiveType,
+    T::Native: Into<i64>,
+{
+    let numbers = || {
+        sample
+            .as_primitive::<T>()
+            .iter()
+            .flatten()
+            .map(Into::<i64>::into)
+    };
+    let profile = Profile::of(numbers().map(|n| (n, size_of::<T::Native>())), sample, rows);
+    let bits = match (numbers().min(), numbers().max()) {
+        (Some(min), Some(max)) => 65 - max.wrapping_sub(min).leading_zeros(),
+        _ => 0,
+    };
+    profile.dictionary_is_smaller(f64::from(bits) / 8.0)
+}
+
+fn decide_text(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout {
+    let strings = sample.as_string::<i32>();
+    let values = strings.iter().flatten();
+    let profile = Profile::of(values.clone().map(|s| (s, s.len())), sample, rows);
+    let prose = matches!(name, MESSAGE | ATTRIBUTES);
+    let known = matches!(name, SERVICE | LEVEL);
+    let looks_like_ids = profile.distinct * 2.0 > profile.values
+        && ID_BYTES.contains(&profile.value_bytes)
+        && values.clone().all(|s| {
+            s.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+        });
+    let bloom_filter = !prose && !known && (is_id_name(name) || looks_like_ids);
+    ColumnLayout {
+        dictionary: profile.dictionary_is_smaller((profile.value_bytes + 1.0) * COMPRESSED),
+        encoding: Some(Encoding::DELTA_LENGTH_BYTE_ARRAY),
+        page_statistics: known
+            || !(prose || looks_like_ids || profile.value_bytes > PAGE_STATISTICS_BYTES_MAX),
+        bloom_filter,
+    }
+}
+
+/// Whether a column of this name is searched by one exact value: `trace_id`, `requestId`, `id`,
+/// `user.id`, `uuid`.
+fn is_id_name(name: &str) -> bool {
+    let last = name.rsplit(['.', '_', '-', '/']).next().unwrap_or(name);
+    let camel = last.strip_suffix("Id").or_else(|| last.strip_suffix("ID"));
+    last.eq_ignore_ascii_case("id")
+        || last.eq_ignore_ascii_case("uuid")
+        || last.eq_ignore_ascii_case("guid")
+        || matches!(last, "traceid" | "spanid" | "requestid")
+        || camel.is_some_and(|stem| stem.ends_with(|c: char| c.is_ascii_lowercase()))
+}
+
+/// What a sample says of a column in one row group.
+struct Profile {
+    /// Values that are not null.
+    values: f64,
+    /// Different ones among them.
+    distinct: f64,
+    /// Mean length.
+    value_bytes: f64,
+}
+
+impl Profile {
+    /// From the sample's values, each with its length in bytes, for a row group of `rows`.
+    ///
+    /// The distinct count grows with the values as in the sample at its end (Heaps' law): of the
+    /// values seen there the share seen once tells how likely the next one is new (Good and
+    /// Turing), which is the slope. Pools come out somewhat too large, streams of ids exactly.
+    fn of<T: Hash + Eq>(
+        values: impl Iterator<Item = (T, usize)>,
+        sample: &ArrayRef,
+        rows: usize,
+    ) -> Self {
+        let mut seen: HashMap<T, usize> = HashMap::new();
+        let (mut count, mut bytes) = (0usize, 0usize);
+        for (value, len) in values {
+            *seen.entry(value).or_default() += 1;
+            count += 1;
+            bytes += len;
+        }
+        let once = seen.values().filter(|times| **times == 1).count();
+        let scale = (rows as f64 / sample.len().max(1) as f64).max(1.0);
+        let slope = once as f64 / seen.len().max(1) as f64;
+        Self {
+            values: count as f64 * scale,
+            distinct: seen.len() as f64 * scale.powf(slope),
+            value_bytes: bytes as f64 / count.max(1) as f64,
+        }
+    }
+
+    /// Whether a dictionary and indexes into it take less than every value for itself, at
+    /// `bytes_each` after compression.
+    fn dictionary_is_smaller(&self, bytes_each: f64) -> bool {
+        let dictionary = self.distinct * (self.value_bytes + 4.0);
+        let indexes = self.values * self.distinct.max(1.0).log2().ceil() / 8.0;
+        dictionary <= DICTIONARY_BYTES_MAX as f64
+            && dictionary * COMPRESSED + indexes <= self.values * bytes_each
+    }
+}
+
+/// The writer's properties for a file with these columns, in the file's order.
+///
+/// # Errors
+/// When the zstd level is not one.
+pub(crate) fn properties(
+    columns: &[(&str, ColumnLayout)],
+    rows: usize,
+    settings: &EncoderSettings,
+) -> Result<WriterProperties, FormatError> {
+    let builder = WriterProperties::builder()
+        .set_created_by("loglake".to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(settings.zstd_level)?))
+        .set_max_row_group_row_count(Some(settings.row_group_rows_max))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
+        .set_data_page_row_count_limit(settings.page_rows_max)
+        .set_write_batch_size(settings.page_rows_max.min(1024))
+        .set_data_page_size_limit(PAGE_BYTES_MAX)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
+        .set_sorting_columns(Some(sorting(columns, settings.order)));
+    let row_group_rows = rows.min(settings.row_group_rows_max) as u64;
+    let each = |builder, (name, layout): &(&str, ColumnLayout)| {
+        column_properties(builder, name, layout, row_group_rows)
+    };
+    Ok(columns.iter().fold(builder, each).build())
+}
+
+fn column_properties(
+    builder: WriterPropertiesBuilder,
+    name: &str,
+    layout: &ColumnLayout,
+    row_group_rows: u64,
+) -> WriterPropertiesBuilder {
+    // One part: a dot in a column's name is no nesting in the file.
+    let path = || ColumnPath::new(vec![name.to_owned()]);
+    let statistics = if layout.page_statistics {
+        EnabledStatistics::Page
+    } else {
+        EnabledStatistics::Chunk
+    };
+    let mut builder = builder
+        .set_column_dictionary_enabled(path(), layout.dictionary)
+        .set_column_statistics_enabled(path(), statistics);
+    if let Some(encoding) = layout.encoding {
+        builder = builder.set_column_encoding(path(), encoding);
+    }
+    if layout.bloom_filter {
+        // An upper bound: the writer folds the filter to what its values need.
+        builder = builder
+            .set_column_bloom_filter_fpp(path(), BLOOM_FALSE_POSITIVES)
+            .set_column_bloom_filter_max_ndv(path(), row_group_rows.max(1));
+    }
+    builder
+}
+
+fn sorting(columns: &[(&str, ColumnLayout)], order: RowOrder) -> Vec<SortingColumn> {
+    let names: &[&str] = match order {
+        RowOrder::ServiceTime => &[SERVICE, TIMESTAMP, NANOS],
+        RowOrder::ServiceShapeTime => &[SERVICE],
+    };
+    let place = |name| columns.iter().position(|(column, _)| *column == name);
+    let places = names.iter().filter_map(|name| place(*name));
+    places
+        .map(|at| SortingColumn {
+            column_idx: at as i32,
+            descending: false,
+            nulls_first: false,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, StringArray};
+
+    use super::*;
+
+    fn text(values: impl Iterator<Item = String>) -> ArrayRef {
+        Arc::new(values.map(Some).collect::<StringArray>())
+    }
+
+    #[test]
+    fn few_words_get_a_dictionary_and_ids_a_bloom_filter() {
+        let words = text((0..1000).map(|n| format!("host-{}", n % 7)));
+        let layout = decide("host", &words, 100_000);
+        assert!(layout.dictionary && layout.page_statistics && !layout.bloom_filter);
+
+        let ids =
+            text((0..1000u64).map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
+        for name in ["span_id", "whatever"] {
+            let layout = decide(name, &ids, 100_000);
+            assert!(!layout.dictionary && !layout.page_statistics && layout.bloom_filter);
+        }
+        let layout = decide(MESSAGE, &ids, 100_000);
+        assert!(!layout.dictionary && !layout.bloom_filter);
+    }
+
+    #[test]
+    fn numbers_get_a_dictionary_only_when_it_is_smaller_than_their_differences() {
+        let status: ArrayRef = Arc::new(
+            (0..1000)
+                .map(|n| [200, 404, 500][n % 3])
+                .collect::<Int64Array>(),
+        );
+        assert!(decide("status", &status, 100_000).dictionary);
+        let sizes: ArrayRef = Arc::new((0..1000).map(|n| n * 37).collect::<Int64Array>());
+        assert!(!decide("bytes", &sizes, 100_000).dictionary);
+    }
+
+    #[test]
+    fn a_pool_is_told_from_a_stream_of_new_values() {
+        let distinct = |values: Vec<i64>| {
+            let sample: ArrayRef = Arc::new(Int64Array::from(values.clone()));
+            Profile::of(values.into_iter().map(|n| (n, 8)), &sample, 100_000).distinct
+        };
+        assert_eq!(distinct((0..1000).map(|n| n % 20).collect()), 20.0);
+        let stream = distinct((0..1000).collect());
+        assert!((99_999.0..100_001.0).contains(&stream), "{stream}");
+    }
+
+    #[test]
+    fn names_of_ids() {
+        for id in [
+            "id",
+            "trace_id",
+            "user.id",
+            "requestId",
+            "orderID",
+            "UUID",
+            "x-request-id",
+        ] {
+            assert!(is_id_name(id), "{id}");
+        }
+        for other in ["grid", "message", "paid", "ID_type", "void", "valid"] {
+            assert!(!is_id_name(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! How files are laid out.
+
+use crate::FormatError;
+
+/// How files are laid out. The defaults are the measured best; see docs/adr/0005-parquet-layout.md.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncoderSettings {
+    /// Rows of one row group. More prune and parallelise more coarsely and cost memory while
+    /// encoding (a row group's compressed pages are held); fewer cost bytes for dictionaries.
+    pub row_group_rows_max: usize,
+    /// Rows of one data page of every column: what a needle search decodes at least.
+    pub page_rows_max: usize,
+    /// 1 to 22. Higher levels take two to three times the CPU for about one byte in a hundred.
+    pub zstd_level: i32,
+    /// The order of rows in a file.
+    pub order: RowOrder,
+}
+
+/// The order of rows within a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RowOrder {
+    /// (`service`, `timestamp`, `nanos`).
+    #[default]
+    ServiceTime,
+    /// (`service`, hash of the message's shape, `timestamp`, `nanos`): smaller, but it scatters
+    /// time within a service, so that short ranges of time and newest-first queries read more.
+    /// For measurements: such a file does not promise an order by time.
+    ServiceShapeTime,
+}
+
+impl Default for EncoderSettings {
+    fn default() -> Self {
+        Self {
+            row_group_rows_max: 1 << 20,
+            page_rows_max: 16 << 10,
+            zstd_level: 1,
+            order: RowOrder::ServiceTime,
+        }
+    }
+}
+
+const ROWS_MAX: i64 = 1 << 30;
+const ZSTD_LEVEL_MAX: i64 = 22;
+
+impl EncoderSettings {
+    pub(crate) fn check(&self) -> Result<(), FormatError> {
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        for (name, value, max) in [
+            (
+                "row_group_rows_max",
+                count(self.row_group_rows_max),
+                ROWS_MAX,
+            ),
+            ("page_rows_max", count(self.page_rows_max), ROWS_MAX),
+            ("zstd_level", i64::from(self.zstd_level), ZSTD_LEVEL_MAX),
+        ] {
+            if !(1..=max).contains(&value) {
+                return Err(FormatError::Setting {
+                    name,
+                    value,
+                    min: 1,
+                    max,
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,424 @@
+//! Laws of the encoder over random batches, and its borders.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Float64Array, Int16Array, Int64Array,
+    RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{
+    DataType, Field, Float64Type, Int16Type, Int32Type, Int64Type, Schema, TimestampMicrosecondType,
+};
+use loglake_model::*;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use proptest::collection::vec;
+use proptest::option::{of, weighted};
+use proptest::prelude::*;
+
+use crate::{EncodedFile, EncoderSettings, FormatError, RowOrder, align, encode};
+
+/// One value, comparable: floats by their bits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Value {
+    Text(String),
+    Int(i64),
+    Float(u64),
+    Bool(bool),
+}
+
+/// One row: micros, nanos, and its values by column, nulls left out.
+type Record = (i64, i16, BTreeMap<String, Value>);
+
+const HOUR: i64 = 3_600_000_000;
+
+fn table(by: PartitionBy) -> TableSchema {
+    let column = |name, kind| Column::new(name, kind, NameForm::Nested);
+    let columns = [
+        column("trace_id", ColumnType::String),
+        column("a.b", ColumnType::Int64),
+        Column::new("took", ColumnType::Float64, NameForm::Literal),
+        column("ok", ColumnType::Bool),
+        column("never", ColumnType::String),
+    ];
+    TableSchema::new(by).with(&columns, 100).unwrap()
+}
+
+/// A batch of the records that has only the columns of `names`, in their order.
+fn batch_of(records: &[Record], names: &[&str]) -> RecordBatch {
+    let schema = table(PartitionBy::Hour);
+    let micros = records.iter().map(|r| r.0);
+    let micros = TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC");
+    let nanos = Int16Array::from_iter_values(records.iter().map(|r| r.1));
+    let mut fields = TableSchema::time_fields().to_vec();
+    let mut arrays: Vec<ArrayRef> = vec![Arc::new(micros), Arc::new(nanos)];
+    for name in names {
+        let field = schema.file_schema().field_with_name(name).unwrap().clone();
+        let values: Vec<Option<&Value>> = records.iter().map(|r| r.2.get(*name)).collect();
+        arrays.push(array_of(field.data_type(), &values));
+        fields.push(field);
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
+}
+
+fn array_of(kind: &DataType, values: &[Option<&Value>]) -> ArrayRef {
+    let values = values.iter();
+    match kind {
+        DataType::Utf8 => Arc::new(StringArray::from_iter(values.map(|v| match v {
+            Some(Value::Text(s)) => Some(s.as_str()),
+            _ => None,
+        }))),
+        DataType::Int64 => Arc::new(Int64Array::from_iter(values.map(|v| match v {
+            Some(Value::Int(n)) => Some(*n),
+            _ => None,
+        }))),
+        DataType::Float64 => Arc::new(Float64Array::from_iter(values.map(|v| match v {
+            Some(Value::Float(bits)) => Some(f64::from_bits(*bits)),
+            _ => None,
+        }))),
+        _ => Arc::new(BooleanArray::from_iter(values.map(|v| match v {
+            Some(Value::Bool(b)) => Some(*b),
+            _ => None,
+        }))),
+    }
+}
+
+fn value_at(array: &ArrayRef, row: usize) -> Option<Value> {
+    array.is_valid(row).then(|| match array.data_type() {
+        DataType::Utf8 => Value::Text(array.as_string::<i32>().value(row).to_owned()),
+        DataType::Int64 => Value::Int(array.as_primitive::<Int64Type>().value(row)),
+        DataType::Float64 => Value::Float(array.as_primitive::<Float64Type>().value(row).to_bits()),
+        DataType::Boolean => Value::Bool(array.as_boolean().value(row)),
+        other => panic!("no record brings values of {other}"),
+    })
+}
+
+fn read(file: &EncodedFile) -> RecordBatch {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file.bytes.clone()).unwrap();
+    let schema = reader.schema().clone();
+    let batches: Result<Vec<_>, _> = reader.build().unwrap().collect();
+    concat_batches(&schema, &batches.unwrap()).unwrap()
+}
+
+fn records_of(batch: &RecordBatch) -> Vec<Record> {
+    let micros = batch[TIMESTAMP].as_primitive::<TimestampMicrosecondType>();
+    let nanos = batch[NANOS].as_primitive::<Int16Type>();
+    let row = |row: usize| {
+        let fields = batch
+            .schema_ref()
+            .fields()
+            .iter()
+            .zip(batch.columns())
+            .skip(2);
+        let values =
+            fields.filter_map(|(f, array)| Some((f.name().clone(), value_at(array, row)?)));
+        (micros.value(row), nanos.value(row), values.collect())
+    };
+    (0..batch.num_rows()).map(row).collect()
+}
+
+fn small() -> EncoderSettings {
+    EncoderSettings {
+        row_group_rows_max: 7,
+        page_rows_max: 3,
+        ..EncoderSettings::default()
+    }
+}
+
+fn at(micros: i64) -> Record {
+    (micros, 0, BTreeMap::new())
+}
+
+fn text(name: &str, value: &str) -> (String, Value) {
+    (name.to_owned(), Value::Text(value.to_owned()))
+}
+
+const NAMES: [&str; 8] = [
+    SERVICE, LEVEL, MESSAGE, ATTRIBUTES, "trace_id", "a.b", "took", "ok",
+];
+
+fn a_value(name: &'static str) -> BoxedStrategy<Value> {
+    match name {
+        "a.b" => prop_oneof![any::<i64>(), -3..3i64]
+            .prop_map(Value::Int)
+            .boxed(),
+        "took" => any::<f64>().prop_map(|n| Value::Float(n.to_bits())).boxed(),
+        "ok" => any::<bool>().prop_map(Value::Bool).boxed(),
+        SERVICE => "[a-c]{0,2}".prop_map(Value::Text).boxed(),
+        _ => "\\PC{0,50}".prop_map(Value::Text).boxed(),
+    }
+}
+
+fn a_record() -> impl Strategy<Value = Record> {
+    let values = NAMES.map(|name| weighted(0.7, a_value(name)));
+    let micros = prop_oneof![
+        0..3 * HOUR,
+        -HOUR..HOUR,
+        Just(HOUR),
+        Just(HOUR - 1),
+        0..9i64
+    ];
+    (micros, 0..1000i16, Vec::from(values)).prop_map(|(micros, nanos, values)| {
+        let values = NAMES.iter().zip(values);
+        let values = values.filter_map(|(name, value)| Some((name.to_string(), value?)));
+        (micros, nanos, values.collect())
+    })
+}
+
+/// Batches with random subsets of the columns.
+fn some_batches() -> impl Strategy<Value = Vec<RecordBatch>> {
+    let names = proptest::sample::subsequence(NAMES.to_vec(), 0..=NAMES.len()).prop_shuffle();
+    vec((vec(a_record(), 0..20), names), 0..5).prop_map(|batches| {
+        batches
+            .into_iter()
+            .map(|(records, names)| batch_of(&records, &names))
+            .collect()
+    })
+}
+
+/// The order that the crate promises of a file's rows.
+fn key(record: &Record) -> (bool, Option<&Value>, i64, i16) {
+    let service = record.2.get(SERVICE);
+    (service.is_none(), service, record.0, record.1)
+}
+
+fn check_bounds(records: &[Record], stats: &FileStats) {
+    for (name, stats) in &stats.columns {
+        if [TIMESTAMP, NANOS].contains(&name.as_ref()) {
+            continue;
+        }
+        let values: Vec<_> = records
+            .iter()
+            .filter_map(|r| r.2.get(name.as_ref()))
+            .collect();
+        assert_eq!(
+            stats.null_count as usize,
+            records.len() - values.len(),
+            "{name}"
+        );
+        for value in values {
+            let value = match value {
+                Value::Text(s) => StatValue::String(s.as_str().into()),
+                Value::Int(n) => StatValue::Int(*n),
+                Value::Float(bits) => StatValue::Float(f64::from_bits(*bits)),
+                Value::Bool(b) => StatValue::Bool(*b),
+            };
+            assert!(
+                stats.min.as_ref().is_none_or(|min| *min <= value),
+                "{name} {value:?} {stats:?}"
+            );
+            assert!(
+                stats.max.as_ref().is_none_or(|max| *max >= value),
+                "{name} {value:?} {stats:?}"
+            );
+        }
+    }
+    let times = &stats.columns[TIMESTAMP];
+    let micros = records.iter().map(|r| StatValue::Timestamp(r.0));
+    assert_eq!(
+        times.min,
+        micros.clone().reduce(|a, b| if b < a { b } else { a })
+    );
+    assert_eq!(times.max, micros.reduce(|a, b| if b > a { b } else { a }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn every_row_comes_back_in_order_in_its_partition(
+        batches in some_batches(),
+        by in prop_oneof![Just(PartitionBy::Hour), Just(PartitionBy::Day)],
+    ) {
+        let files = encode(&batches, &table(by), &small()).unwrap();
+        let mut before: Vec<Record> = batches.iter().flat_map(records_of).collect();
+        let mut after = vec![];
+        for file in &files {
+            let records = records_of(&read(file));
+            prop_assert_eq!(records.len() as u64, file.rows);
+            prop_assert!(records.is_sorted_by_key(key));
+            prop_assert!(records.iter().all(|r| Partition::of(r.0, by) == file.partition));
+            check_bounds(&records, &file.stats);
+            after.extend(records);
+        }
+        prop_assert!(files.is_sorted_by(|a, b| a.partition < b.partition));
+        before.sort();
+        after.sort();
+        prop_assert_eq!(before, after);
+    }
+
+    #[test]
+    fn the_order_by_shape_loses_nothing(batches in some_batches()) {
+        let settings = EncoderSettings { order: RowOrder::ServiceShapeTime, ..small() };
+        let files = encode(&batches, &table(PartitionBy::Day), &settings).unwrap();
+        let mut before: Vec<Record> = batches.iter().flat_map(records_of).collect();
+        let mut after: Vec<Record> = files.iter().flat_map(|f| records_of(&read(f))).collect();
+        before.sort();
+        after.sort();
+        prop_assert_eq!(before, after);
+    }
+
+    #[test]
+    fn aligning_keeps_values(records in vec(a_record(), 0..9), has in of(Just(())) ) {
+        let names = if has.is_some() { &NAMES[..] } else { &NAMES[..3] };
+        let batch = batch_of(&records, names);
+        let aligned = align(&batch, &table(PartitionBy::Hour).file_schema()).unwrap();
+        prop_assert_eq!(aligned.schema(), table(PartitionBy::Hour).file_schema());
+        prop_assert_eq!(records_of(&aligned), records_of(&batch));
+    }
+}
+
+#[test]
+fn no_rows_make_no_file() {
+    let table = table(PartitionBy::Hour);
+    assert!(encode(&[], &table, &small()).unwrap().is_empty());
+    assert!(
+        encode(&[batch_of(&[], &[SERVICE])], &table, &small())
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        encode(
+            &[RecordBatch::new_empty(Arc::new(Schema::empty()))],
+            &table,
+            &small()
+        )
+        .unwrap()
+        .is_empty()
+    );
+}
+
+#[test]
+fn an_hour_ends_before_the_next_one_begins() {
+    let batch = batch_of(&[at(HOUR), at(HOUR - 1), at(-1), at(0)], &[]);
+    let files = encode(&[batch], &table(PartitionBy::Hour), &small()).unwrap();
+    let rows: Vec<_> = files
+        .iter()
+        .map(|f| (f.partition.to_string(), f.rows))
+        .collect();
+    let expected = [
+        ("date=1969-12-31/hour=23", 1),
+        ("date=1970-01-01/hour=00", 2),
+        ("date=1970-01-01/hour=01", 1),
+    ];
+    assert_eq!(rows, expected.map(|(p, n)| (p.to_owned(), n)));
+}
+
+#[test]
+fn a_file_has_the_columns_that_have_values_and_the_fixed_ones() {
+    let mut first = at(1);
+    first.2.extend([text("trace_id", "x")]);
+    let batch = batch_of(&[first, at(HOUR)], &["never", "trace_id"]);
+    let files = encode(&[batch], &table(PartitionBy::Hour), &small()).unwrap();
+    let names = |file: &EncodedFile| {
+        let batch = read(file);
+        batch
+            .schema_ref()
+            .fields()
+            .iter()
+            .map(|f| f.name().clone())
+            .collect::<Vec<_>>()
+    };
+    let fixed = [TIMESTAMP, NANOS, SERVICE, LEVEL, MESSAGE];
+    assert_eq!(names(&files[0]), [&fixed[..], &["trace_id"]].concat());
+    assert_eq!(names(&files[1]), fixed);
+    assert!(files[1].stats.columns.contains_key(SERVICE));
+    assert!(!files[1].stats.columns.contains_key("trace_id"));
+}
+
+#[test]
+fn the_file_says_its_order_and_its_types() {
+    let records: Vec<Record> = (0..20)
+        .map(|n| {
+            (
+                n,
+                0,
+                [text(SERVICE, "s"), text("trace_id", &format!("{n:032x}"))].into(),
+            )
+        })
+        .collect();
+    let batch = batch_of(&records, &[SERVICE, "trace_id"]);
+    let files = encode(&[batch], &table(PartitionBy::Hour), &small()).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(files[0].bytes.clone()).unwrap();
+    let metadata = reader.metadata();
+    assert_eq!(metadata.file_metadata().created_by(), Some("loglake"));
+    assert!(
+        metadata
+            .file_metadata()
+            .key_value_metadata()
+            .is_none_or(|pairs| pairs.is_empty())
+    );
+    let timestamp = metadata.file_metadata().schema_descr().column(0);
+    let logical = format!("{:?}", timestamp.logical_type_ref());
+    assert!(
+        logical.contains("MICROS") && logical.contains("is_adjusted_to_u_t_c: true"),
+        "{logical}"
+    );
+    assert_eq!(metadata.num_row_groups(), 3);
+    for group in metadata.row_groups() {
+        let sorting: Vec<_> = group
+            .sorting_columns()
+            .unwrap()
+            .iter()
+            .map(|s| {
+                (
+                    group.column(s.column_idx as usize).column_path().string(),
+                    s.descending,
+                    s.nulls_first,
+                )
+            })
+            .collect();
+        let expected = [SERVICE, TIMESTAMP, NANOS].map(|name| (name.to_owned(), false, false));
+        assert_eq!(sorting, expected);
+        assert!(group.column(0).column_index_length().is_some());
+        let filtered: Vec<_> = group
+            .columns()
+            .iter()
+            .map(|c| c.bloom_filter_offset().is_some())
+            .collect();
+        assert_eq!(filtered, [false, false, false, false, false, true]);
+    }
+}
+
+#[test]
+fn strings_of_other_layouts_are_taken() {
+    let words: DictionaryArray<Int32Type> = vec![Some("a"), None, Some("b")].into_iter().collect();
+    let mut batch = batch_of(&[at(1), at(2), at(3)], &[]);
+    let mut fields = batch.schema_ref().fields().to_vec();
+    fields.push(Arc::new(Field::new(
+        SERVICE,
+        words.data_type().clone(),
+        true,
+    )));
+    let arrays = [batch.columns(), &[Arc::new(words) as ArrayRef]].concat();
+    batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
+    let files = encode(&[batch], &table(PartitionBy::Hour), &small()).unwrap();
+    let service = &read(&files[0])[SERVICE];
+    let values: Vec<_> = service.as_string::<i32>().iter().collect();
+    assert_eq!(values, [Some("a"), Some("b"), None]);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let table = TableSchema::new(PartitionBy::Hour);
+    let mut record = at(1);
+    record.2.extend([text("trace_id", "x")]);
+    let unknown = batch_of(&[record], &["trace_id"]);
+    let error = encode(std::slice::from_ref(&unknown), &table, &small()).unwrap_err();
+    assert!(matches!(&error, FormatError::UnknownColumn { column } if column == "trace_id"));
+    assert_eq!(error.kind(), ErrorKind::Internal);
+
+    let timeless = unknown.project(&[2]).unwrap();
+    let error = align(&timeless, &table.file_schema()).unwrap_err();
+    assert!(matches!(error, FormatError::MissingColumn { .. }));
+
+    let settings = EncoderSettings {
+        zstd_level: 40,
+        ..small()
+    };
+    assert_eq!(
+        encode(&[], &table, &settings).unwrap_err().kind(),
+        ErrorKind::Invalid
+    );
+}

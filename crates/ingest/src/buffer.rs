@@ -1,0 +1,142 @@
+//! The durable rows of one writer that are not let go yet, by table, in segment order. Plain state:
+//! the loop around it does the flushing.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use loglake_model::{SegmentSeq, TableId};
+use loglake_table::Table;
+use tokio::time::Instant;
+
+use crate::memory::bytes_of;
+use crate::trim::TrimLedger;
+
+/// Rows of one table in one segment.
+#[derive(Debug)]
+struct Held {
+    seq: SegmentSeq,
+    batches: Vec<RecordBatch>,
+    bytes: usize,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct TableBuffer {
+    table: Arc<Table>,
+    held: VecDeque<Held>,
+    bytes: usize,
+    /// Rows at or below are committed and not here.
+    let_go: Option<SegmentSeq>,
+}
+
+/// What a flush takes: every row of the table in `(from, to]`.
+#[derive(Debug)]
+pub(crate) struct FlushInput {
+    pub(crate) table: Arc<Table>,
+    pub(crate) from: Option<SegmentSeq>,
+    pub(crate) to: SegmentSeq,
+    pub(crate) batches: Vec<RecordBatch>,
+}
+
+/// How much a table holds, for the flush policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) table: TableId,
+    pub(crate) bytes: usize,
+    pub(crate) oldest: Instant,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    tables: HashMap<TableId, TableBuffer>,
+    trim: TrimLedger,
+}
+
+impl Buffer {
+    /// Makes the table known before rows of it come; `watermark` is this writer's in it.
+    pub(crate) fn know(&mut self, table: &Arc<Table>, watermark: Option<SegmentSeq>) {
+        self.tables.entry(table.id()).or_insert_with(|| TableBuffer {
+            table: Arc::clone(table),
+            held: VecDeque::new(),
+            bytes: 0,
+            let_go: watermark,
+        });
+    }
+
+    pub(crate) fn knows(&self, table: TableId) -> bool {
+        self.tables.contains_key(&table)
+    }
+
+    /// Takes a durable segment in. Rows of tables that are not known, or at or below the watermark,
+    /// are left out: they are dropped with their table, or committed already.
+    pub(crate) fn insert(
+        &mut self,
+        seq: SegmentSeq,
+        parts: impl IntoIterator<Item = (TableId, Vec<RecordBatch>)>,
+        now: Instant,
+    ) {
+        let mut tables = vec![];
+        for (id, batches) in parts {
+            let Some(buffer) = self.tables.get_mut(&id).filter(|b| b.let_go < Some(seq)) else {
+                continue;
+            };
+            let bytes = bytes_of(&batches);
+            buffer.bytes += bytes;
+            buffer.held.push_back(Held { seq, batches, bytes, since: now });
+            tables.push(id);
+        }
+        self.trim.logged(seq, tables);
+    }
+
+    pub(crate) fn loads(&self) -> Vec<Load> {
+        let load = |(id, buffer): (&TableId, &TableBuffer)| {
+            let oldest = buffer.held.front()?.since;
+            Some(Load { table: *id, bytes: buffer.bytes, oldest })
+        };
+        self.tables.iter().filter_map(load).collect()
+    }
+
+    /// Everything the table holds now; it stays here, and visible, until [`Self::let_go`].
+    pub(crate) fn flush_input(&self, table: TableId) -> Option<FlushInput> {
+        let buffer = self.tables.get(&table)?;
+        Some(FlushInput {
+            table: Arc::clone(&buffer.table),
+            from: buffer.let_go,
+            to: buffer.held.back()?.seq,
+            batches: buffer.held.iter().flat_map(|h| h.batches.iter().cloned()).collect(),
+        })
+    }
+
+    /// The table's watermark is at `watermark`: its rows up to there are in files. Answers with the
+    /// bytes of memory that are free now.
+    pub(crate) fn let_go(&mut self, table: TableId, watermark: SegmentSeq) -> usize {
+        self.trim.committed(table, watermark);
+        let Some(buffer) = self.tables.get_mut(&table) else { return 0 };
+        buffer.let_go = buffer.let_go.max(Some(watermark));
+        let mut freed = 0;
+        while let Some(held) = buffer.held.pop_front_if(|h| h.seq <= watermark) {
+            freed += held.bytes;
+        }
+        buffer.bytes -= freed;
+        freed
+    }
+
+    /// Rows above a watermark; `None` when rows above it were let go.
+    pub(crate) fn rows_above(
+        &self,
+        table: TableId,
+        above: Option<SegmentSeq>,
+    ) -> Option<Vec<RecordBatch>> {
+        let Some(buffer) = self.tables.get(&table) else { return Some(vec![]) };
+        if above < buffer.let_go {
+            return None;
+        }
+        let rows = buffer.held.iter().filter(|h| above < Some(h.seq));
+        Some(rows.flat_map(|h| h.batches.iter().cloned()).collect())
+    }
+
+    pub(crate) fn trim_point(&self) -> Option<SegmentSeq> {
+        self.trim.trim_point()
+    }
+}

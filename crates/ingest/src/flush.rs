@@ -1,0 +1,106 @@
+//! From buffered rows to committed files: encode, put, commit with the watermark, let go.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use loglake_format::{EncodedFile, EncoderSettings, encode};
+use loglake_model::{Clock, SegmentSeq, TableId, WriterId};
+use loglake_table::{DataFile, Flush, FlushOutcome, Table};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parking_lot::Mutex;
+
+use crate::IngestError;
+use crate::buffer::{Buffer, FlushInput};
+use crate::memory::MemoryBudget;
+
+/// Brings the rows of one writer into its tables: the writer's own process, or who recovers it.
+pub(crate) struct Flusher {
+    pub(crate) writer: WriterId,
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) encoder: EncoderSettings,
+    pub(crate) buffer: Arc<Mutex<Buffer>>,
+    pub(crate) budget: Arc<MemoryBudget>,
+    /// One flush of a table at a time: the next one begins where this one ends.
+    pub(crate) gates: Mutex<HashMap<TableId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// What became of a flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// There was nothing to flush.
+    Nothing,
+    /// The table holds the rows up to here.
+    Committed(SegmentSeq),
+    /// Somebody else committed rows of this writer. Its log is sealed, or will be.
+    Superseded,
+}
+
+impl Flusher {
+    /// Flushes what the table holds now; waits for a flush of it that is on its way.
+    ///
+    /// # Errors
+    /// When encoding, the store or the commit failed. The rows are still buffered and a later call
+    /// takes them; files that were put already are orphans, removed by vacuum.
+    pub(crate) async fn flush(&self, table: TableId) -> Result<Flushed, IngestError> {
+        let gate = Arc::clone(self.gates.lock().entry(table).or_default());
+        let _one_at_a_time = gate.lock().await;
+        let Some(input) = self.buffer.lock().flush_input(table) else {
+            return Ok(Flushed::Nothing);
+        };
+        let FlushInput { table: target, from, to, batches } = input;
+        let files = self.write_files(&target, batches).await?;
+        let flush = Flush { writer: self.writer, from, to, files };
+        match target.commit_flush(&flush).await? {
+            FlushOutcome::Committed(snapshot) => {
+                self.let_go(table, to);
+                tracing::debug!(
+                    table = %target.name(), version = snapshot.version(), files = flush.files.len(),
+                    "committed rows up to segment {to}"
+                );
+                Ok(Flushed::Committed(to))
+            }
+            FlushOutcome::Superseded(snapshot) => {
+                if let Some(watermark) = snapshot.watermark(self.writer) {
+                    self.let_go(table, watermark);
+                }
+                Ok(Flushed::Superseded)
+            }
+        }
+    }
+
+    fn let_go(&self, table: TableId, watermark: SegmentSeq) {
+        let freed = self.buffer.lock().let_go(table, watermark);
+        self.budget.give_back(freed);
+    }
+
+    async fn write_files(
+        &self,
+        table: &Arc<Table>,
+        batches: Vec<arrow::array::RecordBatch>,
+    ) -> Result<Vec<DataFile>, IngestError> {
+        // The newest schema has every column of rows that were logged before now.
+        let schema = Arc::clone(table.current().schema());
+        let encoder = self.encoder.clone();
+        let encoded =
+            tokio::task::spawn_blocking(move || encode(&batches, &schema, &encoder)).await??;
+        try_join_all(encoded.into_iter().map(|file| self.put(table, file))).await
+    }
+
+    async fn put(&self, table: &Table, file: EncodedFile) -> Result<DataFile, IngestError> {
+        let path = table.new_file_path(&file.partition);
+        let bytes = file.bytes.len() as u64;
+        let absolute = Path::from_iter(table.root().parts().chain(path.parts()));
+        self.store.put(&absolute, file.bytes.into()).await?;
+        Ok(DataFile {
+            path,
+            partition: file.partition,
+            bytes,
+            rows: file.rows,
+            stats: file.stats,
+            modified: self.clock.now(),
+        })
+    }
+}

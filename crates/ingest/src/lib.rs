@@ -1,0 +1,29 @@
+//! The write path behind the decoders: log, buffer, flush, commit, trim; and the recovery of writers
+//! that are gone.
+//!
+//! ```text
+//! append → log (WAL) → buffer → ack          flush → commit → let go → trim
+//! ```
+//! Promises: what [`Ingester::append`] answered for is durable, and [`Ingester::fresh_rows`] or the
+//! table has it; a row leaves the buffer only after the commit that holds it; a segment leaves the
+//! bucket only after every table with rows in it has passed it.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod buffer;
+mod error;
+mod flush;
+mod generation;
+mod ingester;
+mod memory;
+mod orphans;
+mod policy;
+mod recovery;
+mod settings;
+mod trim;
+
+pub use error::IngestError;
+pub use ingester::{IngestDependencies, Ingester};
+pub use orphans::recover_orphans;
+pub use recovery::{Recovered, recover};
+pub use settings::IngestSettings;

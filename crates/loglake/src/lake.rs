@@ -1,0 +1,129 @@
+//! A lake, opened: the store, the tables and what works on them, by role.
+
+mod format;
+mod fresh;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use loglake_coord::{Coordinator, Etcd, EtcdSettings, InProcess, Member, Role};
+use loglake_ingest::{IngestDependencies, Ingester, recover_orphans};
+use loglake_query::{QueryDeps, QueryEngine};
+use loglake_table::Catalog;
+use loglake_wal::Reader;
+use object_store::ObjectStore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::settings::Settings;
+use crate::system::{SystemClock, new_writer_id};
+
+/// The parts of a running process.
+pub struct Lake {
+    pub catalog: Arc<Catalog>,
+    pub ingester: Option<Arc<Ingester>>,
+    pub engine: Arc<QueryEngine>,
+    coordinator: Arc<dyn Coordinator>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Lake {
+    /// Opens the bucket, becomes a member and starts what the roles ask for.
+    ///
+    /// # Errors
+    /// When the store or etcd cannot be reached, or the bucket holds a lake of a newer format.
+    pub async fn open(settings: &Settings, store: Arc<dyn ObjectStore>) -> anyhow::Result<Self> {
+        let clock = Arc::new(SystemClock);
+        format::check_or_create(store.as_ref()).await?;
+        let catalog = Arc::new(Catalog::new(Arc::clone(&store), clock.clone(), settings.tables()));
+        let coordinator = connect(settings).await?;
+        let dependencies = IngestDependencies {
+            store: Arc::clone(&store),
+            catalog: Arc::clone(&catalog),
+            clock: clock.clone(),
+            new_writer_id: Arc::new(new_writer_id),
+        };
+        let ingester = match settings.has_role(Role::Ingest) {
+            true => Some(Ingester::start(dependencies.clone(), settings.ingest()).await?),
+            false => None,
+        };
+        let engine = Arc::new(QueryEngine::new(
+            QueryDeps {
+                store: Arc::clone(&store),
+                catalog: Arc::clone(&catalog),
+                segments: Reader::new(store),
+                fresh: Arc::new(fresh::OwnRows::new(ingester.clone())),
+                coordinator: Arc::clone(&coordinator),
+                clock,
+            },
+            settings.query(),
+        )?);
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let lake = Self { catalog, ingester, engine, coordinator, tasks, stop };
+        lake.join(settings).await?;
+        if settings.has_role(Role::Maintain) {
+            lake.tasks.spawn(recover_orphans(
+                dependencies,
+                settings.ingest(),
+                Arc::clone(&lake.coordinator),
+                lake.stop.clone(),
+            ));
+        }
+        Ok(lake)
+    }
+
+    /// Registers as a member, and again whenever the writer changes.
+    async fn join(&self, settings: &Settings) -> anyhow::Result<()> {
+        let mut member = Member {
+            id: uuid::Uuid::now_v7().to_string(),
+            roles: settings.roles.clone(),
+            http: settings.http.to_string(),
+            grpc: settings.grpc.to_string(),
+            writer: self.ingester.as_ref().map(|ingester| ingester.writer()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        self.coordinator.register(member.clone()).await.context("no place among the members")?;
+        let Some(mut writers) = self.ingester.as_ref().map(|i| i.watch_writer()) else {
+            return Ok(());
+        };
+        let (coordinator, stop) = (Arc::clone(&self.coordinator), self.stop.clone());
+        self.tasks.spawn(async move {
+            while let Some(Ok(())) = stop.run_until_cancelled(writers.changed()).await {
+                member.writer = Some(*writers.borrow_and_update());
+                if let Err(e) = coordinator.register(member.clone()).await {
+                    tracing::warn!("the new writer is not announced yet: {e}");
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Commits what is buffered and leaves.
+    ///
+    /// # Errors
+    /// When the last flush failed: everything acknowledged is durable, and recovered later.
+    pub async fn close(&self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        if let Some(ingester) = &self.ingester {
+            ingester.shutdown().await?;
+        }
+        Ok(self.coordinator.leave().await?)
+    }
+}
+
+async fn connect(settings: &Settings) -> anyhow::Result<Arc<dyn Coordinator>> {
+    if settings.etcd.is_empty() {
+        return Ok(Arc::new(InProcess::new()));
+    }
+    let etcd = EtcdSettings {
+        endpoints: settings.etcd.clone(),
+        prefix: settings.coordination.prefix.clone(),
+        lease: Duration::from_secs(settings.coordination.lease_s),
+        timeout: Duration::from_secs(settings.coordination.lease_s),
+    };
+    Ok(Arc::new(Etcd::connect(etcd).await.context("etcd cannot be used")?))
+}

@@ -1,0 +1,135 @@
+//! `loglake serve`: settings, the lake, the doors, until a signal.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use loglake_coord::Role;
+use loglake_server::{Doors, check_exposure};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use toml::Value;
+
+use crate::lake::Lake;
+use crate::settings::{Overrides, Settings, load};
+use crate::store;
+use crate::system::SystemClock;
+
+#[derive(clap::Args)]
+pub struct ServeArgs {
+    /// The directory that is the bucket of an embedded lake
+    #[arg(long, value_name = "DIR", conflicts_with = "store")]
+    data: Option<PathBuf>,
+    /// The bucket: s3://bucket/prefix, with keys and endpoint from the AWS_* variables
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// Addresses of etcd, when several processes share the bucket
+    #[arg(long, value_name = "URL,URL…", value_delimiter = ',')]
+    etcd: Vec<String>,
+    /// What this process does: ingest, query, maintain
+    #[arg(long, value_delimiter = ',')]
+    roles: Vec<String>,
+    /// Address of the HTTP door [default: 127.0.0.1:9400]
+    #[arg(long, value_name = "ADDR")]
+    http: Option<SocketAddr>,
+    /// Address of the gRPC door [default: 127.0.0.1:9401]
+    #[arg(long, value_name = "ADDR")]
+    grpc: Option<SocketAddr>,
+    /// The bearer token that every door asks for (better in LOGLAKE_TOKEN: others see flags)
+    #[arg(long)]
+    token: Option<String>,
+    /// A TOML file of settings; see docs/configuration.md
+    #[arg(long, value_name = "FILE", env = "LOGLAKE_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl ServeArgs {
+    fn overrides(&self) -> Overrides {
+        let list = |items: &[String]| {
+            (!items.is_empty()).then(|| Value::from(items.to_vec()))
+        };
+        let text = |value: Option<String>| value.map(Value::from);
+        [
+            ("data", text(self.data.as_ref().map(|data| data.to_string_lossy().into_owned()))),
+            ("store", text(self.store.clone())),
+            ("etcd", list(&self.etcd)),
+            ("roles", list(&self.roles)),
+            ("http", text(self.http.map(|address| address.to_string()))),
+            ("grpc", text(self.grpc.map(|address| address.to_string()))),
+            ("token", text(self.token.clone())),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect()
+    }
+}
+
+pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("LOGLAKE_LOG")
+                .unwrap_or_else(|_| "info".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let settings = load(args.config.as_deref(), std::env::vars(), args.overrides())?;
+    check_exposure(&[settings.http, settings.grpc], settings.token.as_deref())?;
+    // Held until the end: a directory has one process.
+    let bucket = open_bucket(&settings).await?;
+    let http = bind(settings.http).await?;
+    let grpc = bind(settings.grpc).await?;
+    let lake = Lake::open(&settings, Arc::clone(&bucket.store)).await?;
+    let stop = stop_on_signal()?;
+    announce(&settings, &http, &grpc)?;
+    let doors = Doors {
+        ingester: lake.ingester.clone(),
+        engine: settings.has_role(Role::Query).then(|| Arc::clone(&lake.engine)),
+        limits: settings.limits(),
+        token: settings.token.clone(),
+        clock: Arc::new(SystemClock),
+    };
+    loglake_server::serve(http, grpc, doors, stop).await?;
+    tracing::info!("committing what is buffered");
+    lake.close().await
+}
+
+async fn open_bucket(settings: &Settings) -> anyhow::Result<store::Bucket> {
+    match (&settings.data, &settings.store) {
+        (Some(directory), _) => store::open_directory(directory).await,
+        (None, Some(url)) => store::open_url(url).await,
+        (None, None) => anyhow::bail!("neither `data` nor `store` is set"),
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))
+}
+
+fn announce(settings: &Settings, http: &TcpListener, grpc: &TcpListener) -> anyhow::Result<()> {
+    let place = match (&settings.data, &settings.store) {
+        (Some(directory), _) => directory.display().to_string(),
+        (None, url) => url.clone().unwrap_or_default(),
+    };
+    tracing::info!(
+        http = %http.local_addr()?, grpc = %grpc.local_addr()?, bucket = place,
+        "loglake {} is ready", env!("CARGO_PKG_VERSION")
+    );
+    Ok(())
+}
+
+fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stopping.cancel();
+    });
+    Ok(stop)
+}

@@ -1,0 +1,275 @@
+//! Settings: plain data. From the TOML file, over it the environment, over it the flags.
+//!
+//! Every setting's doc comment is its documentation: `loglake configuration` prints them all, and
+//! `docs/configuration.md` is that text.
+
+mod document;
+mod load;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use loglake_coord::Role;
+use loglake_format::EncoderSettings;
+use loglake_ingest::IngestSettings;
+use loglake_model::{Limits, PartitionBy};
+use loglake_query::QuerySettings;
+use loglake_table::TableSettings;
+use loglake_wal::WalSettings;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use document::markdown;
+pub use load::{Overrides, load};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The directory that is the bucket of an embedded lake. This or `store`, not both.
+    pub data: Option<PathBuf>,
+    /// The bucket: `s3://bucket/prefix`. Keys, region and endpoint come from the usual `AWS_*`
+    /// variables.
+    pub store: Option<String>,
+    /// Addresses of the etcd members, `http://host:2379`. Needed when several processes share a
+    /// bucket; a process alone works without.
+    pub etcd: Vec<String>,
+    /// What this process does: `ingest`, `query`, `maintain`.
+    #[schemars(with = "Vec<String>")]
+    pub roles: Vec<Role>,
+    /// Address of the HTTP door.
+    #[schemars(with = "String")]
+    pub http: SocketAddr,
+    /// Address of the gRPC door (Flight SQL).
+    #[schemars(with = "String")]
+    pub grpc: SocketAddr,
+    /// The bearer token that every door asks for. Without one loglake listens on loopback only.
+    pub token: Option<String>,
+    pub limits: LimitSettings,
+    pub wal: LogSettings,
+    pub ingest: BufferSettings,
+    pub table: LayoutSettings,
+    pub query: SqlSettings,
+    pub coordination: CoordinationSettings,
+}
+
+/// Bounds on what one request may bring.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitSettings {
+    /// Bytes of a request's body after decompression. A larger one answers 413.
+    pub body_bytes_max: u64,
+    /// Bytes of one record as it was sent. A larger one is refused by line.
+    pub record_bytes_max: usize,
+    /// Fields of one record, nested ones counted each. A record with more is refused.
+    pub record_fields_max: usize,
+    /// Levels of nesting in one record. A deeper one is refused.
+    pub record_depth_max: usize,
+    /// Columns of one table. Fields past it are kept in `attributes`, where queries are slower.
+    pub table_columns_max: usize,
+}
+
+/// The write-ahead log: what an acknowledgement waits for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// Milliseconds a segment waits for company while others are on their way. Longer means fewer
+    /// requests to the store and later acknowledgements; a lone request never waits.
+    pub linger_ms: u64,
+    /// Bytes of rows at which a segment is written at once.
+    pub segment_bytes_max: usize,
+    /// Segments on their way to the store at once.
+    pub in_flight_max: usize,
+}
+
+/// When acknowledged rows become files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BufferSettings {
+    /// Bytes of memory of one table's buffered rows at which they are flushed. Larger makes larger
+    /// files and needs more memory.
+    pub flush_bytes: usize,
+    /// Seconds after which a table's oldest buffered row is flushed. Rows are durable and
+    /// queryable all the while; shorter makes more and smaller files.
+    pub flush_age_s: u64,
+    /// Bytes of memory of all buffered rows. At the bound senders wait, then are told to come back.
+    pub buffer_bytes_max: usize,
+    /// Milliseconds a sender waits for room in the buffer before it is told to come back (429).
+    pub buffer_wait_max_ms: u64,
+}
+
+/// How new tables are laid out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LayoutSettings {
+    /// How new tables are cut into folders: `hour` or `day`.
+    #[schemars(with = "String")]
+    pub partition_by: PartitionBy,
+    /// Commits between two checkpoints of a table's log. Fewer make opening quicker.
+    pub checkpoint_interval: u64,
+    /// Rows of a row group at most.
+    pub row_group_rows_max: usize,
+    /// Rows of a data page at most: what a query that prunes by page reads at least.
+    pub page_rows_max: usize,
+    /// zstd level of data files: 1 to 22. Higher costs much CPU for little space.
+    pub zstd_level: i32,
+}
+
+/// Bounds on queries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SqlSettings {
+    /// Bytes of memory of all running queries. Past it they spill to disk, then fail.
+    pub memory_bytes_max: usize,
+    /// Seconds after which a query is ended; a request may ask for less.
+    pub timeout_s: u64,
+    /// Bytes of disk for spilling, of all running queries.
+    pub spill_bytes_max: u64,
+}
+
+/// Membership through etcd.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CoordinationSettings {
+    /// Seconds after which a silent member counts as gone. Shorter recovers sooner and takes
+    /// pauses for deaths.
+    pub lease_s: u64,
+    /// Prefix of the keys in etcd, so that several lakes share one.
+    pub prefix: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: None,
+            store: None,
+            etcd: vec![],
+            roles: vec![Role::Ingest, Role::Query, Role::Maintain],
+            http: SocketAddr::from(([127, 0, 0, 1], 9400)),
+            grpc: SocketAddr::from(([127, 0, 0, 1], 9401)),
+            token: None,
+            limits: LimitSettings::default(),
+            wal: LogSettings::default(),
+            ingest: BufferSettings::default(),
+            table: LayoutSettings::default(),
+            query: SqlSettings::default(),
+            coordination: CoordinationSettings::default(),
+        }
+    }
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        let Limits {
+            body_bytes_max,
+            record_bytes_max,
+            record_fields_max,
+            record_depth_max,
+            table_columns_max,
+        } = Limits::default();
+        Self {
+            body_bytes_max,
+            record_bytes_max,
+            record_fields_max,
+            record_depth_max,
+            table_columns_max,
+        }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { linger_ms: 50, segment_bytes_max: 8 << 20, in_flight_max: 4 }
+    }
+}
+
+impl Default for BufferSettings {
+    fn default() -> Self {
+        Self {
+            flush_bytes: 128 << 20,
+            flush_age_s: 600,
+            buffer_bytes_max: 512 << 20,
+            buffer_wait_max_ms: 5_000,
+        }
+    }
+}
+
+impl Default for LayoutSettings {
+    fn default() -> Self {
+        let encoder = EncoderSettings::default();
+        Self {
+            partition_by: PartitionBy::Hour,
+            checkpoint_interval: 100,
+            row_group_rows_max: encoder.row_group_rows_max,
+            page_rows_max: encoder.page_rows_max,
+            zstd_level: encoder.zstd_level,
+        }
+    }
+}
+
+impl Default for SqlSettings {
+    fn default() -> Self {
+        Self { memory_bytes_max: 1 << 30, timeout_s: 60, spill_bytes_max: 10 << 30 }
+    }
+}
+
+impl Default for CoordinationSettings {
+    fn default() -> Self {
+        Self { lease_s: 5, prefix: "/loglake".to_owned() }
+    }
+}
+
+impl Settings {
+    pub fn has_role(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    pub fn limits(&self) -> Limits {
+        Limits {
+            body_bytes_max: self.limits.body_bytes_max,
+            record_bytes_max: self.limits.record_bytes_max,
+            record_fields_max: self.limits.record_fields_max,
+            record_depth_max: self.limits.record_depth_max,
+            table_columns_max: self.limits.table_columns_max,
+        }
+    }
+
+    pub fn ingest(&self) -> IngestSettings {
+        IngestSettings {
+            flush_bytes: self.ingest.flush_bytes,
+            flush_age: Duration::from_secs(self.ingest.flush_age_s),
+            buffer_bytes_max: self.ingest.buffer_bytes_max,
+            buffer_wait_max: Duration::from_millis(self.ingest.buffer_wait_max_ms),
+            // Not a setting: seals are kept for 30 days on the promise that no writer is older.
+            writer_age_max: Duration::from_secs(24 * 3600),
+            wal: WalSettings {
+                linger: Duration::from_millis(self.wal.linger_ms),
+                segment_bytes_max: self.wal.segment_bytes_max,
+                in_flight_max: self.wal.in_flight_max,
+                ..WalSettings::default()
+            },
+            encoder: EncoderSettings {
+                row_group_rows_max: self.table.row_group_rows_max,
+                page_rows_max: self.table.page_rows_max,
+                zstd_level: self.table.zstd_level,
+                ..EncoderSettings::default()
+            },
+        }
+    }
+
+    pub fn tables(&self) -> TableSettings {
+        TableSettings {
+            columns_max: self.limits.table_columns_max,
+            checkpoint_interval: self.table.checkpoint_interval,
+            partition_by: self.table.partition_by,
+        }
+    }
+
+    pub fn query(&self) -> QuerySettings {
+        QuerySettings {
+            memory_bytes_max: self.query.memory_bytes_max,
+            timeout: Duration::from_secs(self.query.timeout_s),
+            spill_bytes_max: self.query.spill_bytes_max,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Fitting a decoded batch to its table: which columns it would add, and what becomes of values
+//! that the table, in its decided shape, has no place for.
+//!
+//! A name with dots is nesting unless it is said otherwise: by its column's [`NameForm`], and for
+//! single records by [`LITERAL_NAMES`] in `attributes`, which lists the columns whose form in this
+//! record is not the column's, and the names in `attributes` that are one key with dots.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    StringBuilder,
+};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::{ATTRIBUTES, Column, LITERAL_NAMES, NameForm, TableSchema};
+
+/// The columns of `batch` that the table does not have yet.
+pub fn proposals(batch: &RecordBatch, schema: &TableSchema) -> Vec<Column> {
+    let fields = batch.schema_ref().fields();
+    fields
+        .iter()
+        .filter_map(|field| Column::of_field(field))
+        .filter(|column| schema.column(&column.name).is_none())
+        .collect()
+}
+
+/// `batch` with only columns that the table has, in the table's types and forms; every other value
+/// is moved into `attributes` under its name. Rows and their order stay.
+///
+/// # Errors
+/// [`ArrowError`] when `attributes` is not a JSON object or a column has a type that no decoder
+/// makes; both are defects of the decoder.
+pub fn conform(batch: RecordBatch, schema: &TableSchema) -> Result<RecordBatch, ArrowError> {
+    let mut kept: Vec<(Arc<Field>, ArrayRef)> = vec![];
+    let mut moved: Vec<(Column, ArrayRef)> = vec![];
+    let mut reformed: Vec<(Column, ArrayRef)> = vec![];
+    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let Some(column) = Column::of_field(field) else {
+            kept.push((Arc::clone(field), Arc::clone(array)));
+            continue;
+        };
+        match schema.column(&column.name) {
+            Some(known) if known.kind == column.kind => {
+                if known.form != column.form {
+                    reformed.push((column, Arc::clone(array)));
+                }
+                kept.push((Arc::new(known.field()), Arc::clone(array)));
+            }
+            _ => moved.push((column, Arc::clone(array))),
+        }
+    }
+    if !moved.is_empty() || !reformed.is_empty() {
+        let attributes = merge_attributes(&batch, &moved, &reformed)?;
+        kept.retain(|(field, _)| field.name() != ATTRIBUTES);
+        kept.push((Arc::new(Field::new(ATTRIBUTES, DataType::Utf8, true)), attributes));
+    }
+    let (fields, arrays): (Vec<_>, Vec<_>) = kept.into_iter().unzip();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+}
+
+/// Raw values: what does not fit a column keeps its exact spelling, also numbers past 64 bits.
+type Attributes = BTreeMap<String, Box<RawValue>>;
+
+fn merge_attributes(
+    batch: &RecordBatch,
+    moved: &[(Column, ArrayRef)],
+    reformed: &[(Column, ArrayRef)],
+) -> Result<ArrayRef, ArrowError> {
+    let before = batch.column_by_name(ATTRIBUTES).map(|a| a.as_string::<i32>());
+    let mut after = StringBuilder::new();
+    for row in 0..batch.num_rows() {
+        let old = before.filter(|a| a.is_valid(row)).map(|a| a.value(row));
+        if ![moved, reformed].iter().any(|set| set.iter().any(|(_, a)| a.is_valid(row))) {
+            after.append_option(old);
+            continue;
+        }
+        let json_error = |e| ArrowError::ParseError(format!("attributes of row {row}: {e}"));
+        let mut attributes: Attributes = match old {
+            Some(json) => serde_json::from_str(json).map_err(json_error)?,
+            None => Attributes::new(),
+        };
+        let mut literal: Vec<String> = match attributes.get(LITERAL_NAMES) {
+            Some(names) => serde_json::from_str(names.get()).map_err(json_error)?,
+            None => vec![],
+        };
+        for (column, array) in moved.iter().filter(|(_, a)| a.is_valid(row)) {
+            attributes.insert(column.name.to_string(), json_value(array, row)?);
+            if column.form == NameForm::Literal {
+                literal.push(column.name.to_string());
+            }
+        }
+        for (column, _) in reformed.iter().filter(|(_, a)| a.is_valid(row)) {
+            // Listed already: the decoder knew this column in the other form.
+            match literal.iter().position(|name| *name == *column.name) {
+                Some(at) => drop(literal.swap_remove(at)),
+                None => literal.push(column.name.to_string()),
+            }
+        }
+        attributes.remove(LITERAL_NAMES);
+        if !literal.is_empty() {
+            let names = to_raw_value(&literal).map_err(json_error)?;
+            attributes.insert(LITERAL_NAMES.to_owned(), names);
+        }
+        after.append_value(serde_json::to_string(&attributes).map_err(json_error)?);
+    }
+    Ok(Arc::new(after.finish()))
+}
+
+fn json_value(array: &ArrayRef, row: usize) -> Result<Box<RawValue>, ArrowError> {
+    let any = array.as_any();
+    let json = if let Some(strings) = any.downcast_ref::<StringArray>() {
+        to_raw_value(strings.value(row))
+    } else if let Some(ints) = any.downcast_ref::<Int64Array>() {
+        to_raw_value(&ints.value(row))
+    } else if let Some(floats) = any.downcast_ref::<Float64Array>() {
+        to_raw_value(&floats.value(row))
+    } else if let Some(bools) = any.downcast_ref::<BooleanArray>() {
+        to_raw_value(&bools.value(row))
+    } else {
+        let kind = array.data_type();
+        return Err(ArrowError::SchemaError(format!("no record brings values of {kind}")));
+    };
+    json.map_err(|e| ArrowError::ParseError(format!("row {row}: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ColumnType, PartitionBy};
+
+    fn batch(columns: Vec<(Column, ArrayRef)>) -> RecordBatch {
+        let (fields, arrays): (Vec<_>, Vec<_>) =
+            columns.into_iter().map(|(c, a)| (c.field(), a)).unzip();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).expect("columns of one length")
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_kept_in_attributes() {
+        let known = Column::new("code", ColumnType::Int64, NameForm::Nested);
+        let schema = TableSchema::new(PartitionBy::Hour).with(&[known], 10).expect("one added");
+        let text = Column::new("code", ColumnType::String, NameForm::Nested);
+        let new = Column::new("over", ColumnType::Bool, NameForm::Literal);
+        let batch = batch(vec![
+            (text, Arc::new(StringArray::from(vec![Some("E1\""), None]))),
+            (new.clone(), Arc::new(BooleanArray::from(vec![None, Some(true)]))),
+        ]);
+        assert_eq!(proposals(&batch, &schema), vec![new]);
+        let conformed = conform(batch, &schema).expect("known types");
+        assert_eq!(conformed.num_columns(), 1);
+        let attributes = conformed[ATTRIBUTES].as_string::<i32>();
+        assert_eq!(attributes.value(0), r#"{"code":"E1\""}"#);
+        assert_eq!(attributes.value(1), r#"{".":["over"],"over":true}"#);
+    }
+
+    #[test]
+    fn a_name_in_the_other_form_is_said_so_where_it_has_a_value() {
+        let known = Column::new("a.b", ColumnType::Int64, NameForm::Nested);
+        let schema = TableSchema::new(PartitionBy::Hour).with(&[known], 10).expect("one added");
+        let literal = Column::new("a.b", ColumnType::Int64, NameForm::Literal);
+        let batch = batch(vec![(literal, Arc::new(Int64Array::from(vec![Some(1), None])))]);
+        let conformed = conform(batch, &schema).expect("known types");
+        assert_eq!(conformed["a.b"].as_primitive::<arrow::datatypes::Int64Type>().value(0), 1);
+        let attributes = conformed[ATTRIBUTES].as_string::<i32>();
+        assert_eq!(attributes.value(0), r#"{".":["a.b"]}"#);
+        assert!(attributes.is_null(1));
+    }
+}

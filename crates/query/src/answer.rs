@@ -1,0 +1,109 @@
+//! The answer of a query: a stream that ends at the deadline and stops the work when it is dropped.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::error::Result;
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use futures::Stream;
+use tokio::time::{Sleep, sleep_until};
+
+use crate::QueryError;
+use crate::running::RunningQuery;
+
+/// Rows on their way. An error of the stream becomes a [`QueryError`] by `QueryError::from`.
+pub struct QueryAnswer {
+    /// The query's name in `lake.queries`.
+    pub id: String,
+    pub schema: SchemaRef,
+    pub stream: SendableRecordBatchStream,
+}
+
+/// When a query must be over, and how long that was from its beginning.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    pub(crate) at: tokio::time::Instant,
+    pub(crate) after: Duration,
+}
+
+impl Deadline {
+    pub(crate) fn after(after: Duration) -> Self {
+        Self { at: tokio::time::Instant::now() + after, after }
+    }
+
+    pub(crate) const fn error(&self) -> QueryError {
+        QueryError::TimedOut(self.after)
+    }
+}
+
+/// DataFusion's stream, with its first batch (which was asked for already), a deadline and the
+/// count of rows. Ends for good at its first error.
+pub(crate) struct AnswerStream {
+    schema: SchemaRef,
+    first: Option<RecordBatch>,
+    /// Gone once the answer is over: the work behind it stops with it.
+    rest: Option<SendableRecordBatchStream>,
+    deadline: Deadline,
+    alarm: Pin<Box<Sleep>>,
+    query: RunningQuery,
+}
+
+impl AnswerStream {
+    pub(crate) fn new(
+        first: Option<RecordBatch>,
+        rest: SendableRecordBatchStream,
+        deadline: Deadline,
+        query: RunningQuery,
+    ) -> Self {
+        let alarm = Box::pin(sleep_until(deadline.at));
+        Self { schema: rest.schema(), first, rest: Some(rest), deadline, alarm, query }
+    }
+
+    fn fail(&mut self, error: QueryError) -> Poll<Option<Result<RecordBatch>>> {
+        self.rest = None;
+        self.query.failed(&error);
+        Poll::Ready(Some(Err(error.into())))
+    }
+}
+
+impl Stream for AnswerStream {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
+        if this.alarm.as_mut().poll(cx).is_ready() {
+            let error = this.deadline.error();
+            return this.fail(error);
+        }
+        let next = match this.first.take() {
+            Some(first) => Some(Ok(first)),
+            None => match rest.as_mut().poll_next(cx) {
+                Poll::Ready(next) => next,
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        match next {
+            Some(Ok(batch)) => {
+                this.query.sent(batch.num_rows());
+                Poll::Ready(Some(Ok(batch)))
+            }
+            Some(Err(error)) => this.fail(error.into()),
+            None => {
+                this.rest = None;
+                this.query.done();
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl RecordBatchStream for AnswerStream {
+    fn schema(&self) -> SchemaRef {
+        SchemaRef::clone(&self.schema)
+    }
+}

@@ -1,0 +1,369 @@
+//! The engine: a query's way from its text to its stream of rows.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::information_schema::{
+    INFORMATION_SCHEMA, INFORMATION_SCHEMA_TABLES, InformationSchemaProvider,
+};
+use datafusion::catalog::SchemaProvider;
+use datafusion::common::ParamValues;
+use datafusion::datasource::ViewTable;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::SessionState;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::parser::Statement;
+use futures::StreamExt;
+use loglake_coord::Coordinator;
+use loglake_model::{Clock, TenantName};
+use loglake_table::Catalog;
+use loglake_wal::Reader;
+use object_store::ObjectStore;
+use tokio::time::timeout_at;
+
+use crate::answer::{AnswerStream, Deadline, QueryAnswer};
+use crate::catalog::{LAKE, OneCatalog, PUBLIC, QueryCatalog, Relations};
+use crate::facts::{FACTS, FactSources, FactTable};
+use crate::lake_table::LakeTable;
+use crate::running::{Queries, QueryFacts};
+use crate::session::Sessions;
+use crate::snapshot::LakeReader;
+use crate::statement::{Named, parse};
+use crate::views::{VIEWS, View};
+use crate::{FreshRows, QueryError, read_only};
+
+/// How often a query begins again because the lake moved on below it before its first row.
+const ATTEMPTS_MAX: usize = 8;
+
+/// What an engine reads from.
+pub struct QueryDeps {
+    pub store: Arc<dyn ObjectStore>,
+    pub catalog: Arc<Catalog>,
+    pub segments: Reader,
+    pub fresh: Arc<dyn FreshRows>,
+    pub coordinator: Arc<dyn Coordinator>,
+    pub clock: Arc<dyn Clock>,
+}
+
+#[derive(Clone, Debug)]
+pub struct QuerySettings {
+    /// Memory of all queries together; past it they spill, then fail.
+    pub memory_bytes_max: usize,
+    pub timeout: Duration,
+    pub spill_bytes_max: u64,
+}
+
+/// Answers SQL over the lake. One per process; cheap to share behind an `Arc`.
+pub struct QueryEngine {
+    sessions: Sessions,
+    reader: Arc<LakeReader>,
+    coordinator: Arc<dyn Coordinator>,
+    queries: Arc<Queries>,
+    timeout_max: Duration,
+}
+
+pub struct QueryRequest {
+    pub tenant: TenantName,
+    pub sql: String,
+    /// Values of `$1`, `$2`, ….
+    pub parameters: Vec<ScalarValue>,
+    /// Shorter than the settings' time-out, or `None` for it.
+    pub timeout: Option<Duration>,
+}
+
+pub struct Described {
+    pub schema: SchemaRef,
+    /// `$1`, `$2`, … with their types; `Null` where the statement does not tell.
+    pub parameters: SchemaRef,
+}
+
+pub struct Relation {
+    pub schema: String,
+    pub name: String,
+    pub kind: RelationKind,
+    pub columns: SchemaRef,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelationKind {
+    Table,
+    View,
+}
+
+/// What a query wants of the tables it names.
+#[derive(Clone, Copy, PartialEq)]
+enum Want {
+    Rows,
+    Columns,
+}
+
+impl QueryEngine {
+    /// # Errors
+    /// When the folder for spilled rows cannot be made.
+    pub fn new(deps: QueryDeps, settings: QuerySettings) -> Result<Self, QueryError> {
+        let sessions = Sessions::new(deps.store, &settings)?;
+        Ok(Self {
+            sessions,
+            reader: Arc::new(LakeReader::new(deps.catalog, deps.segments, deps.fresh)),
+            coordinator: deps.coordinator,
+            queries: Queries::new(deps.clock),
+            timeout_max: settings.timeout,
+        })
+    }
+
+    /// Plans the query against one snapshot of each table and starts it. Answers once the first
+    /// rows are there, so that what fails early fails here and not in the stream.
+    pub async fn run(&self, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
+        let query = self.queries.begin(&request.tenant, &request.sql);
+        let asked = request.timeout.unwrap_or(self.timeout_max);
+        let deadline = Deadline::after(asked.min(self.timeout_max));
+        let started = timeout_at(deadline.at, self.start(&request, query.facts())).await;
+        match started.unwrap_or_else(|_| Err(deadline.error())) {
+            Ok((first, rest)) => Ok(QueryAnswer {
+                id: query.facts().id.clone(),
+                schema: rest.schema(),
+                stream: Box::pin(AnswerStream::new(first, rest, deadline, query)),
+            }),
+            Err(error) => {
+                query.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// The result schema and the types of the parameters of a statement, not run.
+    pub async fn describe(&self, tenant: &TenantName, sql: &str) -> Result<Described, QueryError> {
+        let describe = async {
+            let statement = parse(sql)?;
+            read_only::check_statement(&statement)?;
+            let query = self.queries.begin(tenant, sql);
+            let state = self.bind(tenant, &statement, Want::Columns, query.facts()).await?;
+            let plan = self.plan(tenant, &state, statement).await?;
+            query.done();
+            let schema = Arc::clone(plan.schema().inner());
+            Ok(Described { schema, parameters: parameters(&plan)? })
+        };
+        let deadline = Deadline::after(self.timeout_max);
+        timeout_at(deadline.at, describe).await.unwrap_or_else(|_| Err(deadline.error()))
+    }
+
+    /// Every table and view, for metadata calls: schemas `public` (the tenant's tables), `lake`,
+    /// `information_schema`.
+    pub async fn relations(&self, tenant: &TenantName) -> Result<Vec<Relation>, QueryError> {
+        let query = self.queries.begin(tenant, "");
+        let named = Named { everything: true, ..Named::default() };
+        let bound = self.relations_of(tenant, &named, Want::Columns, query.facts()).await?;
+        let mut relations = vec![];
+        for (schema, tables, kind) in [
+            (PUBLIC, &bound.public, RelationKind::Table),
+            (LAKE, &bound.lake, RelationKind::View),
+        ] {
+            relations.extend(tables.iter().map(|(name, table)| Relation {
+                schema: schema.to_owned(),
+                name: name.clone(),
+                kind,
+                columns: table.schema(),
+            }));
+        }
+        let catalogs = Arc::new(OneCatalog(Arc::new(bound.catalog())));
+        let information = InformationSchemaProvider::new(catalogs);
+        for name in INFORMATION_SCHEMA_TABLES {
+            let Some(table) = information.table(name).await? else { continue };
+            relations.push(Relation {
+                schema: INFORMATION_SCHEMA.to_owned(),
+                name: (*name).to_owned(),
+                kind: RelationKind::View,
+                columns: table.schema(),
+            });
+        }
+        query.done();
+        Ok(relations)
+    }
+
+    async fn start(
+        &self,
+        request: &QueryRequest,
+        query: &QueryFacts,
+    ) -> Result<(Option<RecordBatch>, SendableRecordBatchStream), QueryError> {
+        let statement = parse(&request.sql)?;
+        read_only::check_statement(&statement)?;
+        let mut attempt = 1;
+        loop {
+            match self.attempt(request, statement.clone(), query).await {
+                Err(QueryError::Moved { what }) if attempt < ATTEMPTS_MAX => {
+                    tracing::debug!(query = query.id, attempt, what, "query begins again");
+                    attempt += 1;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        request: &QueryRequest,
+        statement: Statement,
+        query: &QueryFacts,
+    ) -> Result<(Option<RecordBatch>, SendableRecordBatchStream), QueryError> {
+        let state = self.bind(&request.tenant, &statement, Want::Rows, query).await?;
+        let mut plan = self.plan(&request.tenant, &state, statement).await?;
+        if !request.parameters.is_empty() {
+            let values = request.parameters.iter().map(|v| v.clone().into()).collect();
+            plan = plan.with_param_values(ParamValues::List(values))?;
+        }
+        let physical = state.create_physical_plan(&plan).await?;
+        let mut rest = execute_stream(physical, state.task_ctx())?;
+        let first = rest.next().await.transpose()?;
+        Ok((first, rest))
+    }
+
+    /// A session in which everything that the statement names is bound.
+    async fn bind(
+        &self,
+        tenant: &TenantName,
+        statement: &Statement,
+        want: Want,
+        query: &QueryFacts,
+    ) -> Result<SessionState, QueryError> {
+        let named = Named::in_statement(self.sessions.template(), statement)?;
+        let bound = self.relations_of(tenant, &named, want, query).await?;
+        let (runtime, catalog) = (Arc::clone(&bound.runtime), Arc::new(bound.catalog()));
+        Ok(self.sessions.session(query, runtime, Arc::new(OneCatalog(catalog))))
+    }
+
+    async fn relations_of(
+        &self,
+        tenant: &TenantName,
+        named: &Named,
+        want: Want,
+        query: &QueryFacts,
+    ) -> Result<BoundRelations, QueryError> {
+        let runtime = self.sessions.runtime_of(query)?;
+        let mut public = Relations::new();
+        let shown = match (named.everything, want) {
+            (true, _) => self.reader.catalog().tables(tenant).await?.into_iter().collect(),
+            (false, Want::Columns) => named.tables.clone(),
+            (false, Want::Rows) => BTreeSet::new(),
+        };
+        for (table, version) in self.reader.shapes(tenant, &shown).await? {
+            let name = table.name().to_string();
+            public.insert(name, Arc::new(LakeTable::shape(&table, version)));
+        }
+        if want == Want::Rows {
+            let bound = self.reader.bind(tenant, &named.tables, &runtime.memory_pool).await?;
+            for (name, table) in bound {
+                public.insert(name.to_string(), Arc::new(LakeTable::new(table)));
+            }
+        }
+        let facts = self.facts_of(tenant);
+        let lake = self.views(named, &facts, &runtime, query).await?;
+        Ok(BoundRelations { runtime, public, lake, facts })
+    }
+
+    fn facts_of(&self, tenant: &TenantName) -> Relations {
+        let (reader, coordinator) = (Arc::clone(&self.reader), Arc::clone(&self.coordinator));
+        let queries = Arc::clone(&self.queries);
+        let sources = Arc::new(FactSources::new(tenant.clone(), reader, coordinator, queries));
+        let facts = FACTS.iter().map(|fact| {
+            let table: Arc<dyn TableProvider> =
+                Arc::new(FactTable::new(*fact, Arc::clone(&sources)));
+            (fact.name().to_owned(), table)
+        });
+        facts.collect()
+    }
+
+    /// The system views that are named, each planned over the facts.
+    async fn views(
+        &self,
+        named: &Named,
+        facts: &Relations,
+        runtime: &Arc<RuntimeEnv>,
+        query: &QueryFacts,
+    ) -> Result<Relations, QueryError> {
+        let is_named = |view: &&View| named.everything || named.views.contains(view.name);
+        let wanted: Vec<&View> = VIEWS.iter().filter(is_named).collect();
+        let mut views = Relations::new();
+        if wanted.is_empty() {
+            return Ok(views);
+        }
+        let catalog = QueryCatalog::new(Relations::new(), Relations::new(), facts.clone());
+        let catalogs = Arc::new(OneCatalog(Arc::new(catalog)));
+        let state = self.sessions.session(query, Arc::clone(runtime), catalogs);
+        for view in wanted {
+            let plan = state.create_logical_plan(view.sql).await?;
+            let table = ViewTable::new(plan, Some(view.sql.trim().to_owned()));
+            views.insert(view.name.to_owned(), Arc::new(table));
+        }
+        Ok(views)
+    }
+
+    async fn plan(
+        &self,
+        tenant: &TenantName,
+        state: &SessionState,
+        statement: Statement,
+    ) -> Result<LogicalPlan, QueryError> {
+        let plan = match state.statement_to_plan(statement).await {
+            Ok(plan) => plan,
+            Err(error) => return Err(self.explained(tenant, error.into()).await),
+        };
+        read_only::check_plan(&plan)?;
+        Ok(plan)
+    }
+
+    /// For a table that is not there: which are.
+    async fn explained(&self, tenant: &TenantName, error: QueryError) -> QueryError {
+        let unknown_table = match &error {
+            QueryError::Sql { message, .. } => {
+                message.starts_with("table '") && message.ends_with("not found")
+            }
+            _ => false,
+        };
+        if !unknown_table {
+            return error;
+        }
+        let tables = self.reader.catalog().tables(tenant).await.unwrap_or_default();
+        let tables: Vec<_> = tables.iter().map(|name| name.as_str()).collect();
+        let views: Vec<_> = VIEWS.iter().map(|view| view.name).collect();
+        let hint = format!(
+            " (tables: {}; in schema lake: {})",
+            if tables.is_empty() { "none yet".to_owned() } else { tables.join(", ") },
+            views.join(", "),
+        );
+        error.not_found().with_hint(&hint)
+    }
+}
+
+/// Everything that a query sees by name.
+struct BoundRelations {
+    runtime: Arc<RuntimeEnv>,
+    public: Relations,
+    lake: Relations,
+    facts: Relations,
+}
+
+impl BoundRelations {
+    fn catalog(self) -> QueryCatalog {
+        QueryCatalog::new(self.public, self.lake, self.facts)
+    }
+}
+
+fn parameters(plan: &LogicalPlan) -> Result<SchemaRef, QueryError> {
+    let mut found: Vec<(u32, Field)> = plan
+        .get_parameter_types()?
+        .into_iter()
+        .map(|(name, kind)| {
+            let number = name.trim_start_matches('$').parse().unwrap_or(u32::MAX);
+            (number, Field::new(name, kind.unwrap_or(DataType::Null), true))
+        })
+        .collect();
+    found.sort_by(|a, b| (a.0, a.1.name()).cmp(&(b.0, b.1.name())));
+    Ok(Arc::new(Schema::new(found.into_iter().map(|(_, field)| field).collect::<Vec<_>>())))
+}

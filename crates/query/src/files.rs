@@ -1,0 +1,131 @@
+//! The scan of a table's data files: Parquet, newest first, with what the Delta log knows of each.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, SchemaRef};
+use chrono::DateTime;
+use datafusion::catalog::Session;
+use datafusion::common::{ScalarValue, Statistics};
+use datafusion::config::TableParquetOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema as ScanSchema;
+use datafusion::error::Result;
+use datafusion::physical_plan::ExecutionPlan;
+use loglake_model::{DATE, HOUR};
+use loglake_table::DataFile;
+use object_store::ObjectMeta;
+use object_store::path::Path;
+
+use crate::prune::{newest_micros, statistics};
+use crate::session::store_url;
+
+/// Bytes asked for at a file's end in the hope that its footer is within them.
+const FOOTER_GUESS_BYTES: usize = 64 << 10;
+
+/// Statistics of columns kept for one scan, files times columns. With more, only the rows of each
+/// file are told to the planner, so that a wide table of many files does not fill the memory.
+const STATISTICS_MAX: usize = 400_000;
+
+/// A scan of `files` below `root` that gives the columns of `projected`, in its order.
+pub(crate) fn scan(
+    state: &dyn Session,
+    root: &Path,
+    mut files: Vec<Arc<DataFile>>,
+    projected: &SchemaRef,
+    limit: Option<usize>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    // Logs are mostly asked for newest first, and a limit then stops the scan early.
+    files.sort_by_key(|file| std::cmp::Reverse(newest_micros(file)));
+    let columns = ScanColumns::new(projected);
+    let with_statistics = files.len() * projected.fields().len() <= STATISTICS_MAX;
+    let files: Vec<_> =
+        files.iter().map(|file| columns.file(root, file, with_statistics)).collect();
+    let known = files.iter().filter_map(|file| file.statistics.as_deref());
+    let statistics = Statistics::try_merge_iter(known, columns.schema.table_schema())?;
+
+    let groups = state.config().target_partitions().clamp(1, files.len().max(1));
+    let mut file_groups = vec![FileGroup::default(); groups];
+    for (at, file) in files.into_iter().enumerate() {
+        file_groups[at % groups].push(file);
+    }
+    let source = parquet_source(state, &columns.schema)?;
+    let config = FileScanConfigBuilder::new(store_url()?, Arc::new(source))
+        .with_file_groups(file_groups)
+        .with_statistics(statistics)
+        .with_limit(limit)
+        .with_projection_indices(Some(columns.order))?
+        .build();
+    Ok(DataSourceExec::from_data_source(config))
+}
+
+fn parquet_source(state: &dyn Session, schema: &ScanSchema) -> Result<ParquetSource> {
+    let options = TableParquetOptions {
+        global: state.config_options().execution.parquet.clone(),
+        ..TableParquetOptions::default()
+    };
+    let runtime = state.runtime_env();
+    let store = runtime.object_store(store_url()?)?;
+    let footers = runtime.cache_manager.get_file_metadata_cache();
+    Ok(ParquetSource::new(schema.clone())
+        .with_table_parquet_options(options)
+        .with_metadata_size_hint(FOOTER_GUESS_BYTES)
+        .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
+            store, footers,
+        ))))
+}
+
+/// The columns of one scan: those in the files first, then those of the partition, as DataFusion
+/// wants them, and where each projected column is among these.
+struct ScanColumns {
+    schema: ScanSchema,
+    order: Vec<usize>,
+}
+
+impl ScanColumns {
+    fn new(projected: &SchemaRef) -> Self {
+        let is_partition = |field: &Field| [DATE, HOUR].contains(&field.name().as_str());
+        let (partition, in_file): (Vec<_>, Vec<_>) =
+            projected.fields().iter().cloned().partition(|field| is_partition(field));
+        let (mut next_in_file, mut next_partition) = (0..in_file.len(), in_file.len()..);
+        let order = projected.fields().iter().filter_map(|field| match is_partition(field) {
+            true => next_partition.next(),
+            false => next_in_file.next(),
+        });
+        let order = order.collect();
+        let in_file = Arc::new(arrow::datatypes::Schema::new(in_file));
+        let schema = ScanSchema::builder(in_file).with_table_partition_cols(partition).build();
+        Self { schema, order }
+    }
+
+    fn file(&self, root: &Path, file: &DataFile, with_statistics: bool) -> PartitionedFile {
+        let values = self.schema.table_partition_cols().iter().map(|field| {
+            match field.name().as_str() {
+                DATE => ScalarValue::Date32(Some(file.partition.day)),
+                _ => ScalarValue::Int32(file.partition.hour.map(i32::from)),
+            }
+        });
+        let meta = ObjectMeta {
+            location: root.parts().chain(file.path.parts()).collect(),
+            last_modified: DateTime::from_timestamp_nanos(file.modified.as_nanos()),
+            size: file.bytes,
+            e_tag: None,
+            version: None,
+        };
+        let fields = self.schema.file_schema().fields();
+        let statistics = match with_statistics {
+            true => statistics(file, fields.iter().map(AsRef::as_ref)),
+            false => rows_only(file, self.schema.file_schema()),
+        };
+        PartitionedFile::new_from_meta(meta)
+            .with_partition_values(values.collect())
+            .with_statistics(Arc::new(statistics))
+    }
+}
+
+fn rows_only(file: &DataFile, schema: &SchemaRef) -> Statistics {
+    let unknown = Statistics::new_unknown(schema);
+    Statistics { num_rows: statistics(file, std::iter::empty()).num_rows, ..unknown }
+}

@@ -1,0 +1,41 @@
+//! SQL over files and fresh rows, with DataFusion. Read-only by construction: it holds readers of
+//! tables and segments, never a writer.
+//!
+//! ```text
+//! front door → plan → snapshot and prune → scan (files ∪ fresh rows) → stream out
+//! ```
+//! Promises: a query sees every record that was acknowledged before it began, exactly once, in one
+//! version of each table, however often it names the table; it ends at its deadline, within its
+//! memory; nothing but the lake's own store can be reached from SQL.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod answer;
+mod catalog;
+mod engine;
+mod error;
+mod facts;
+mod files;
+mod fresh;
+mod lake_table;
+mod listing;
+mod memory;
+mod prune;
+mod read_only;
+mod running;
+mod session;
+mod snapshot;
+mod statement;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+mod views;
+
+pub use answer::QueryAnswer;
+pub use engine::{
+    Described, QueryDeps, QueryEngine, QueryRequest, QuerySettings, Relation, RelationKind,
+};
+pub use error::QueryError;
+pub use fresh::{FreshRows, NoFreshRows};
+pub use views::{View, VIEWS};

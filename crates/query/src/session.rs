@@ -1,0 +1,140 @@
+//! DataFusion's settings and surroundings: one runtime that all queries share, a session each.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use chrono::DateTime;
+use datafusion::catalog::CatalogProviderList;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::cache::cache_manager::CacheManagerConfig;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+use loglake_model::Timestamp;
+use object_store::ObjectStore;
+
+use crate::QuerySettings;
+use crate::catalog::{CATALOG, PUBLIC};
+use crate::memory::QueryPool;
+use crate::running::QueryFacts;
+
+/// Where the lake's own store is found; no other address leads anywhere.
+const STORE_URL: &str = "loglake://store/";
+
+/// Consumers named in the error of a full memory pool.
+const TOP_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
+
+/// The part of the memory for all queries that decoded footers of files may take.
+const METADATA_CACHE_PART: usize = 8;
+
+pub(crate) fn store_url() -> Result<ObjectStoreUrl> {
+    ObjectStoreUrl::parse(STORE_URL)
+}
+
+/// Makes the session of each query.
+pub(crate) struct Sessions {
+    runtime: Arc<RuntimeEnv>,
+    /// Functions, rules and settings; queries copy it and put their own catalog in.
+    template: SessionState,
+}
+
+impl Sessions {
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, settings: &QuerySettings) -> Result<Self> {
+        let runtime = runtime(store, settings)?;
+        let mut template = SessionStateBuilder::new()
+            .with_session_id(String::new())
+            .with_config(config())
+            .with_runtime_env(Arc::clone(&runtime))
+            .with_default_features()
+            .build();
+        datafusion_functions_json::register_all(&mut template)?;
+        Ok(Self { runtime, template })
+    }
+
+    /// For parsing alone: it knows no table.
+    pub(crate) const fn template(&self) -> &SessionState {
+        &self.template
+    }
+
+    /// A session for one query: with the catalog it sees, its own account of memory, and `now()`
+    /// as the lake's clock said when it began.
+    pub(crate) fn session(
+        &self,
+        query: &QueryFacts,
+        runtime: Arc<RuntimeEnv>,
+        catalogs: Arc<dyn CatalogProviderList>,
+    ) -> SessionState {
+        let mut state = SessionStateBuilder::new_from_existing(self.template.clone())
+            .with_session_id(query.id.clone())
+            .with_runtime_env(runtime)
+            .with_catalog_list(catalogs)
+            .build();
+        state.execution_props_mut().query_execution_start_time = Some(time(query.started));
+        state
+    }
+
+    /// The shared runtime as one query sees it: what it reserves is counted.
+    pub(crate) fn runtime_of(&self, query: &QueryFacts) -> Result<Arc<RuntimeEnv>> {
+        let shared = Arc::clone(&self.runtime.memory_pool);
+        let pool = QueryPool::new(shared, Arc::clone(&query.memory));
+        RuntimeEnvBuilder::from_runtime_env(&self.runtime)
+            .with_memory_pool(Arc::new(pool))
+            .build_arc()
+    }
+}
+
+fn time(timestamp: Timestamp) -> DateTime<chrono::Utc> {
+    DateTime::from_timestamp_nanos(timestamp.as_nanos())
+}
+
+fn runtime(store: Arc<dyn ObjectStore>, settings: &QuerySettings) -> Result<Arc<RuntimeEnv>> {
+    let pool = FairSpillPool::new(settings.memory_bytes_max);
+    let metadata = settings.memory_bytes_max / METADATA_CACHE_PART;
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, TOP_CONSUMERS)))
+        .with_cache_manager(CacheManagerConfig::default().with_metadata_cache_limit(metadata))
+        .with_max_temp_directory_size(settings.spill_bytes_max)
+        .with_object_store_registry(Arc::new(OnlyTheLake { store }))
+        .build_arc()
+}
+
+fn config() -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, PUBLIC)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true);
+    let options = config.options_mut();
+    options.sql_parser.collect_spans = true;
+    let parquet = &mut options.execution.parquet;
+    parquet.pushdown_filters = true;
+    parquet.reorder_filters = true;
+    parquet.bloom_filter_on_read = true;
+    parquet.enable_page_index = true;
+    config
+}
+
+/// The one store that SQL can reach: no `file://`, no `http://`, nothing is found by its address.
+#[derive(Debug)]
+struct OnlyTheLake {
+    store: Arc<dyn ObjectStore>,
+}
+
+impl ObjectStoreRegistry for OnlyTheLake {
+    /// Nothing is registered: the store that was offered is handed back.
+    fn register_store(
+        &self,
+        _url: &url::Url,
+        store: Arc<dyn ObjectStore>,
+    ) -> Option<Arc<dyn ObjectStore>> {
+        Some(store)
+    }
+
+    fn get_store(&self, url: &url::Url) -> Result<Arc<dyn ObjectStore>> {
+        if url.as_str() == STORE_URL {
+            return Ok(Arc::clone(&self.store));
+        }
+        Err(DataFusionError::Plan(format!("{url} cannot be reached from SQL")))
+    }
+}

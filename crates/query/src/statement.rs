@@ -1,0 +1,92 @@
+//! A query's text: one statement, and what it names.
+
+use std::collections::BTreeSet;
+
+use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
+use datafusion::execution::SessionState;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use loglake_model::TableName;
+
+use crate::QueryError;
+use crate::catalog::{CATALOG, LAKE, PUBLIC};
+
+/// Levels of nesting in a statement: deeper ones are refused before they fill the stack.
+const NESTING_MAX: usize = 50;
+
+/// The one statement of a text; a semicolon may end it.
+pub(crate) fn parse(sql: &str) -> Result<Statement, QueryError> {
+    let mut statements =
+        DFParserBuilder::new(sql).with_recursion_limit(NESTING_MAX).build()?.parse_statements()?;
+    match (statements.pop_front(), statements.len()) {
+        (Some(statement), 0) => Ok(statement),
+        (Some(_), more) => {
+            Err(QueryError::invalid(format!("one statement at a time, not {}", more + 1)))
+        }
+        (None, _) => Err(QueryError::invalid("there is no statement in the query")),
+    }
+}
+
+/// What a statement names.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Named {
+    /// In the schema `public`.
+    pub(crate) tables: BTreeSet<TableName>,
+    /// In the schema `lake`.
+    pub(crate) views: BTreeSet<String>,
+    /// `information_schema` is named, which shows the columns of everything.
+    pub(crate) everything: bool,
+}
+
+impl Named {
+    pub(crate) fn in_statement(
+        state: &SessionState,
+        statement: &Statement,
+    ) -> Result<Self, QueryError> {
+        let mut named = Self::default();
+        for reference in state.resolve_table_references(statement)? {
+            let resolved = reference.resolve(CATALOG, PUBLIC);
+            match resolved.schema.as_ref() {
+                PUBLIC => named.tables.extend(TableName::new(&resolved.table)),
+                LAKE => drop(named.views.insert(resolved.table.to_string())),
+                INFORMATION_SCHEMA => named.everything = true,
+                _ => {}
+            }
+        }
+        Ok(named)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::prelude::SessionContext;
+
+    fn named(sql: &str) -> (Vec<String>, Vec<String>, bool) {
+        let state = SessionContext::new().state();
+        let named = Named::in_statement(&state, &parse(sql).unwrap()).unwrap();
+        let tables = named.tables.iter().map(ToString::to_string).collect();
+        (tables, named.views.into_iter().collect(), named.everything)
+    }
+
+    #[test]
+    fn only_what_is_named_is_bound() {
+        let (tables, views, everything) = named(
+            "with c as (select * from a) select * from c join lake.files on true
+             where x in (select y from public.\"B-1\")",
+        );
+        assert_eq!((tables, views), (vec!["B-1".into(), "a".into()], vec!["files".into()]));
+        assert!(!everything);
+        assert!(named("show tables").2 && named("select * from information_schema.columns").2);
+    }
+
+    #[test]
+    fn a_text_is_one_statement() {
+        assert!(parse("select 1;").is_ok());
+        assert!(parse("").is_err() && parse(" ; ").is_err());
+        let error = parse("select 1; select 2").expect_err("two statements");
+        assert_eq!(error.to_string(), "one statement at a time, not 2");
+        let error = parse("select\n  from where").expect_err("no column");
+        assert_eq!(error.position().map(|(line, _)| line), Some(2), "{error}");
+        assert!(parse(&format!("select {}1{}", "(".repeat(500), ")".repeat(500))).is_err());
+    }
+}

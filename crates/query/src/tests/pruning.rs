@@ -1,0 +1,77 @@
+//! What a query leaves closed: data files that cannot hold a row it asks for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use loglake_wal::testing::{Fault, FaultyStore, Operation};
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use parking_lot::Mutex;
+
+use super::integers;
+use crate::QueryEngine;
+use crate::testing::{SmallLake, writer_id};
+
+type Opened = Arc<Mutex<BTreeSet<String>>>;
+
+/// Six files of ten records each, one after the other in time: three of each hour.
+async fn watched() -> (QueryEngine, Opened) {
+    let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let lake = SmallLake::empty(Arc::clone(&bucket), None);
+    let logs = lake.table("logs").await;
+    for file in 0..6 {
+        let from = (file > 0).then(|| file as u64 - 1);
+        lake.commit(&logs, writer_id(1), from, file as u64, file * 10..file * 10 + 10).await;
+    }
+    let opened = Opened::default();
+    let seen = Arc::clone(&opened);
+    let script = move |operation, path: &Path| {
+        if operation == Operation::Get && path.extension() == Some("parquet") {
+            seen.lock().insert(path.to_string());
+        }
+        Fault::None
+    };
+    let store = Arc::new(FaultyStore::new(bucket, Box::new(script)));
+    (SmallLake::empty(store, None).engine(), opened)
+}
+
+#[tokio::test]
+async fn files_that_cannot_match_stay_closed() {
+    for (filter, rows, files) in [
+        ("true", 60, 0), // answered from the log
+        ("seq >= 0", 60, 6),
+        ("hour = 12", 30, 3),
+        ("date = '2026-11-01' and hour = 13", 30, 3),
+        ("date > '2026-11-01'", 0, 0),
+        ("timestamp >= '2026-11-01T13:40:00Z'", 10, 1),
+        ("timestamp < '2026-11-01T12:00:00Z'", 0, 0),
+        ("timestamp > now() - interval '20 minutes'", 9, 1),
+        ("timestamp >= '2026-11-01T12:50:00Z' and timestamp < '2026-11-01T13:10:00Z'", 10, 2),
+        ("seq = 17", 1, 1),
+        ("seq in (3, 41)", 2, 2),
+        ("service = 'nobody'", 0, 0),
+        ("service = 'zoo'", 0, 0),
+        ("level = 'debug'", 0, 0),
+        ("level = 'fatal' and seq > 5", 0, 6),
+    ] {
+        let (engine, opened) = watched().await;
+        let found = integers(&engine, &format!("select count(*) from logs where {filter}")).await;
+        assert_eq!((found[0], opened.lock().len()), (rows, files), "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn the_newest_rows_are_found_in_the_newest_files() {
+    let (engine, opened) = watched().await;
+    let sql = "select seq from logs order by timestamp desc limit 3";
+    assert_eq!(integers(&engine, sql).await, [59, 58, 57]);
+    assert!(opened.lock().len() < 6, "{:?}", opened.lock());
+}
+
+#[tokio::test]
+async fn a_limit_alone_opens_no_more_files_than_it_needs() {
+    let (engine, opened) = watched().await;
+    assert_eq!(integers(&engine, "select seq from logs limit 2").await.len(), 2);
+    assert!(opened.lock().len() < 6, "{:?}", opened.lock());
+}

@@ -1,0 +1,124 @@
+//! Statements: what is refused and how, what is described, parameters, metadata.
+
+use datafusion::scalar::ScalarValue;
+use loglake_model::{ErrorKind, TenantName};
+
+use super::{integers, rows, rows_with, small_lake};
+use crate::{QueryEngine, QueryError, RelationKind};
+
+async fn error(engine: &QueryEngine, sql: &str) -> QueryError {
+    match rows(engine, sql).await {
+        Ok(_) => panic!("{sql} was answered"),
+        Err(error) => error,
+    }
+}
+
+#[tokio::test]
+async fn a_mistake_is_shown_with_its_place() {
+    let engine = small_lake().await.engine();
+    for (sql, kind, position, part) in [
+        ("select\n  from where", ErrorKind::Invalid, Some(2), "xpected"),
+        ("select message,\n       nosuch from logs", ErrorKind::Invalid, Some(2), "nosuch"),
+        ("select * from nosuch", ErrorKind::NotFound, None, "tables: audit-log, logs"),
+        ("select * from other.logs", ErrorKind::NotFound, None, "other"),
+        ("select nosuch(1)", ErrorKind::Invalid, None, "nosuch"),
+        ("select 1; select 2", ErrorKind::Invalid, None, "one statement"),
+        ("select 1 / (seq - seq) from logs", ErrorKind::Invalid, None, "zero"),
+        ("select cast('x' as int)", ErrorKind::Invalid, None, "x"),
+    ] {
+        let error = error(&engine, sql).await;
+        assert_eq!(error.kind(), kind, "{sql}: {error}");
+        let line = error.position().map(|(line, _)| line);
+        assert!(position.is_none() || line == position, "{sql}: {line:?} {error}");
+        assert!(error.to_string().contains(part), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_written_and_nothing_else_is_reached() {
+    let engine = small_lake().await.engine();
+    for sql in [
+        "insert into logs (message) values ('x')",
+        "create table t as select 1",
+        "create external table t stored as csv location 'file:///etc/passwd'",
+        "copy (select 1) to '/tmp/loglake-copied.csv' stored as csv",
+        "set datafusion.execution.batch_size = 1",
+        "explain analyze insert into logs (message) values ('x')",
+        "with x as (select 1) insert into logs (message) select 'x'",
+        "select 1 into t",
+        "drop table logs",
+    ] {
+        let error = error(&engine, sql).await;
+        let refused = matches!(error.kind(), ErrorKind::NotAllowed | ErrorKind::Invalid);
+        assert!(refused, "{sql}: {:?} {error}", error.kind());
+    }
+    let error = error(&engine, "select * from '/etc/passwd'").await;
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+}
+
+#[tokio::test]
+async fn parameters_are_values_and_never_text() {
+    let engine = small_lake().await.engine();
+    let sql = "select seq from logs where service = $1 and seq < $2 order by seq";
+    let values = vec![ScalarValue::from("api"), ScalarValue::from(7_i64)];
+    let batches = rows_with(&engine, sql, values).await.unwrap();
+    assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 3);
+    let values = vec![ScalarValue::from("' or true --"), ScalarValue::from(7_i64)];
+    let batches = rows_with(&engine, sql, values).await.unwrap();
+    assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 0);
+}
+
+#[tokio::test]
+async fn a_statement_is_described_without_being_run() {
+    let engine = small_lake().await.engine();
+    let tenant = TenantName::unnamed();
+    let sql = "select seq, count(*) as n from logs where service = $2 and seq > $1 group by seq";
+    let described = engine.describe(&tenant, sql).await.unwrap();
+    let names: Vec<_> = described.schema.fields().iter().map(|field| field.name().as_str()).collect();
+    assert_eq!(names, ["seq", "n"]);
+    let parameters: Vec<_> = described
+        .parameters
+        .fields()
+        .iter()
+        .map(|field| format!("{} {}", field.name(), field.data_type()))
+        .collect();
+    assert_eq!(parameters, ["$1 Int64", "$2 Utf8View"]);
+    let error = engine.describe(&tenant, "drop table logs").await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::NotAllowed);
+}
+
+#[tokio::test]
+async fn metadata_lists_tables_and_views_with_their_columns() {
+    let lake = small_lake().await;
+    let relations = lake.engine().relations(&TenantName::unnamed()).await.unwrap();
+    let of = |schema: &str| -> Vec<&str> {
+        let here = relations.iter().filter(|relation| relation.schema == schema);
+        here.map(|relation| relation.name.as_str()).collect()
+    };
+    assert_eq!(of("public"), ["audit-log", "logs"]);
+    assert_eq!(of("lake").len(), crate::VIEWS.len());
+    assert!(of("information_schema").contains(&"columns") && of("lake_facts").is_empty());
+    let logs = relations.iter().find(|relation| relation.name == "logs").unwrap();
+    assert_eq!(logs.kind, RelationKind::Table);
+    let literal = logs.columns.field_with_name("ok").unwrap();
+    assert_eq!(literal.metadata().get("loglake.form").map(String::as_str), Some("literal"));
+}
+
+#[tokio::test]
+async fn another_tenant_sees_nothing() {
+    let engine = small_lake().await.engine();
+    let request = crate::QueryRequest {
+        tenant: TenantName::new("other").unwrap(),
+        ..super::request("select * from logs")
+    };
+    let error = engine.run(request).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.to_string().contains("none yet"), "{error}");
+}
+
+#[tokio::test]
+async fn now_is_the_lakes_clock() {
+    let engine = small_lake().await.engine();
+    let sql = "select cast(extract(epoch from now()) as bigint)";
+    assert_eq!(integers(&engine, sql).await, [1_793_541_600]);
+}

@@ -1,0 +1,54 @@
+//! Protocol bytes to batches. Pure: bytes in, batches and rejections out; no I/O, no clock.
+//!
+//! ```text
+//! body pieces → BodyReader (unpack, lines) → decode_ndjson / BulkReader + decode_documents → batch
+//! other protocols → BatchBuilder::record (field by field) → batch
+//! batch of query results → render_ndjson → the records as they came
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod aliases;
+mod attributes;
+mod body;
+mod bulk;
+mod columns;
+mod fields;
+pub mod json;
+mod keys;
+mod ndjson;
+mod record;
+mod render;
+mod staged;
+#[cfg(test)]
+mod tests;
+pub mod text;
+pub mod timestamp;
+
+use arrow::array::RecordBatch;
+use loglake_model::{Limits, Rejection, TableSchema, Timestamp};
+
+pub use body::{BLOCK_BYTES, Block, BodyError, BodyReader, Encoding};
+pub use bulk::{BulkAction, BulkItem, BulkReader};
+pub use ndjson::{Document, decode_body, decode_documents, decode_ndjson};
+pub use record::{BatchBuilder, FieldValue, RecordBuilder};
+pub use render::{RenderError, render_ndjson};
+
+/// What a decoder needs to know beside the bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct DecodeContext<'a> {
+    /// The table's shape: known columns decide how values are typed.
+    pub schema: &'a TableSchema,
+    pub limits: &'a Limits,
+    /// The time of records that bring none.
+    pub arrival: Timestamp,
+}
+
+/// What became of the bytes.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// `timestamp`, `nanos`, then any columns, known and new, `attributes` if any; rows in order.
+    pub batch: RecordBatch,
+    /// The rows' line numbers are all lines but these.
+    pub rejections: Vec<Rejection>,
+}

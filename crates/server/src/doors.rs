@@ -1,0 +1,146 @@
+//! What every front door works with.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use loglake_ingest::Ingester;
+use loglake_model::{Clock, ErrorKind, Limits, TenantName};
+use loglake_query::QueryEngine;
+use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
+
+use crate::auth::{InvalidToken, Token};
+use crate::failure::Failure;
+use crate::ids::DocumentIds;
+use crate::metrics::Metrics;
+
+/// Bounds of the doors themselves; those of requests' contents are [`Limits`].
+#[derive(Clone, Debug)]
+pub struct DoorSettings {
+    /// Requests answered at once, running queries included; more are told to come back.
+    pub requests_max: usize,
+    /// Connections held at once, per listener; more wait in the listener's queue.
+    pub connections_max: usize,
+    /// Time to send a request's head, and the longest silence within its body.
+    pub idle_max: Duration,
+    /// Time for running requests to end once the process was asked to stop.
+    pub drain_max: Duration,
+    /// Blocks of about 4 MiB of all requests that are decoded or stored at once.
+    pub blocks_max: usize,
+}
+
+impl Default for DoorSettings {
+    fn default() -> Self {
+        Self {
+            requests_max: 256,
+            connections_max: 4_096,
+            idle_max: Duration::from_secs(30),
+            drain_max: Duration::from_secs(30),
+            blocks_max: 16,
+        }
+    }
+}
+
+/// Whether this process takes calls: what `/ready` answers. Clones tell the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    pub(crate) fn new(ready: bool) -> Self {
+        Self(Arc::new(AtomicBool::new(ready)))
+    }
+
+    pub(crate) fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// What stands behind the doors. The rooms are absent in processes without the role.
+#[derive(Clone)]
+pub struct Doors {
+    pub ingester: Option<Arc<Ingester>>,
+    pub engine: Option<Arc<QueryEngine>>,
+    pub limits: Limits,
+    /// Without one every request may pass: see [`crate::check_exposure`].
+    pub token: Option<String>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// All that a request needs. Cheap to clone.
+#[derive(Clone)]
+pub struct OpenDoors(Arc<State>);
+
+pub(crate) struct State {
+    pub(crate) tenant: TenantName,
+    pub(crate) limits: Limits,
+    pub(crate) token: Option<Token>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: DoorSettings,
+    pub(crate) readiness: Readiness,
+    pub(crate) document_ids: DocumentIds,
+    pub(crate) metrics: Metrics,
+    pub(crate) registry: Registry,
+    /// Places for requests that run at once.
+    pub(crate) requests: Arc<Semaphore>,
+    /// Places for blocks that are decoded or stored at once.
+    pub(crate) blocks: Arc<Semaphore>,
+    ingester: Option<Arc<Ingester>>,
+    engine: Option<Arc<QueryEngine>>,
+}
+
+impl std::ops::Deref for OpenDoors {
+    type Target = State;
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
+impl fmt::Debug for OpenDoors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenDoors").field("tenant", &self.tenant).finish_non_exhaustive()
+    }
+}
+
+impl OpenDoors {
+    /// # Errors
+    /// [`InvalidToken`] when no client could send the token.
+    pub fn new(doors: Doors, settings: DoorSettings) -> Result<Self, InvalidToken> {
+        let mut registry = Registry::with_prefix("loglake");
+        let metrics = Metrics::register(&mut registry);
+        let process = doors.ingester.as_ref().map(|ingester| ingester.writer());
+        Ok(Self(Arc::new(State {
+            tenant: TenantName::unnamed(),
+            limits: doors.limits,
+            token: doors.token.as_deref().map(Token::new).transpose()?,
+            document_ids: DocumentIds::new(process, doors.clock.now()),
+            clock: doors.clock,
+            readiness: Readiness::new(true),
+            metrics,
+            registry,
+            requests: Arc::new(Semaphore::new(settings.requests_max)),
+            blocks: Arc::new(Semaphore::new(settings.blocks_max)),
+            settings,
+            ingester: doors.ingester,
+            engine: doors.engine,
+        })))
+    }
+
+    pub(crate) fn ingester(&self) -> Result<&Arc<Ingester>, Failure> {
+        self.ingester.as_ref().ok_or_else(|| without_role("ingest"))
+    }
+
+    pub(crate) fn engine(&self) -> Result<&Arc<QueryEngine>, Failure> {
+        self.engine.as_ref().ok_or_else(|| without_role("query"))
+    }
+}
+
+fn without_role(role: &str) -> Failure {
+    let message = format!("this process does not have the role {role:?}: ask one that has it");
+    Failure::new(ErrorKind::NotAllowed, message)
+}

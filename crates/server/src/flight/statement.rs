@@ -1,0 +1,111 @@
+//! What a ticket and the handle of a prepared statement carry: the statement itself and its bound
+//! parameters. So any process that serves queries can answer any ticket, also after a restart, and
+//! an abandoned statement costs nothing.
+
+use arrow::array::RecordBatch;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use bytes::Bytes;
+use datafusion::scalar::ScalarValue;
+use prost::Message as _;
+
+use crate::failure::Failure;
+
+/// A statement with its parameters, as bytes that clients hand back unread.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Statement {
+    #[prost(string, tag = "1")]
+    pub(crate) sql: String,
+    /// One row of parameters as an Arrow IPC stream; empty when none is bound.
+    #[prost(bytes = "bytes", tag = "2")]
+    parameters: Bytes,
+}
+
+impl Statement {
+    pub(crate) fn new(sql: impl Into<String>) -> Self {
+        Self { sql: sql.into(), parameters: Bytes::new() }
+    }
+
+    /// # Errors
+    /// When the bytes are no handle of ours.
+    pub(crate) fn from_handle(handle: &[u8]) -> Result<Self, Failure> {
+        Self::decode(handle)
+            .map_err(|e| Failure::invalid(format!("not a statement handle of this server: {e}")))
+    }
+
+    pub(crate) fn handle(&self) -> Bytes {
+        self.encode_to_vec().into()
+    }
+
+    /// The same statement with other parameters.
+    ///
+    /// # Errors
+    /// When there is not exactly one row of them.
+    pub(crate) fn bind(mut self, rows: &RecordBatch) -> Result<Self, Failure> {
+        if rows.num_rows() != 1 {
+            let message = format!("a query takes one row of parameters, not {}", rows.num_rows());
+            return Err(Failure::invalid(message));
+        }
+        let encode = || {
+            let mut writer = StreamWriter::try_new(vec![], rows.schema_ref())?;
+            writer.write(rows)?;
+            writer.into_inner()
+        };
+        let bytes = encode().map_err(|e| Failure::invalid(format!("parameters: {e}")))?;
+        self.parameters = bytes.into();
+        Ok(self)
+    }
+
+    /// The bound parameters in order: `$1`, `$2`, ….
+    ///
+    /// # Errors
+    /// When the handle's bytes were changed.
+    pub(crate) fn parameters(&self) -> Result<Vec<ScalarValue>, Failure> {
+        if self.parameters.is_empty() {
+            return Ok(vec![]);
+        }
+        let broken = |e: &dyn std::fmt::Display| Failure::invalid(format!("bound parameters: {e}"));
+        let mut reader =
+            StreamReader::try_new(self.parameters.as_ref(), None).map_err(|e| broken(&e))?;
+        let rows = reader.next().transpose().map_err(|e| broken(&e))?;
+        let rows = rows.filter(|rows| rows.num_rows() == 1).ok_or_else(|| broken(&"no row"))?;
+        let values = rows.columns().iter().map(|array| ScalarValue::try_from_array(array, 0));
+        values.collect::<Result<_, _>>().map_err(|e| broken(&e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+
+    use super::*;
+
+    fn row(rows: usize) -> RecordBatch {
+        let ints: ArrayRef = Arc::new(Int64Array::from(vec![7; rows]));
+        let text: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>; rows]));
+        RecordBatch::try_from_iter_with_nullable([("a", ints, true), ("b", text, true)]).unwrap()
+    }
+
+    #[test]
+    fn a_handle_carries_the_statement_and_its_parameters() {
+        let statement = Statement::new("select $1, $2").bind(&row(1)).unwrap();
+        let back = Statement::from_handle(&statement.handle()).unwrap();
+        assert_eq!(back.sql, "select $1, $2");
+        let values = back.parameters().unwrap();
+        assert_eq!(values, [ScalarValue::Int64(Some(7)), ScalarValue::Utf8(None)]);
+        assert_eq!(Statement::new("select 1").parameters(), Ok(vec![]));
+    }
+
+    #[test]
+    fn foreign_handles_and_several_rows_are_refused() {
+        assert!(Statement::from_handle(b"\xff\xff\xff").is_err());
+        let statement = Statement::new("select $1, $2");
+        assert!(statement.clone().bind(&row(0)).is_err());
+        assert!(statement.clone().bind(&row(2)).is_err());
+        let mut cut = statement.bind(&row(1)).unwrap();
+        cut.parameters.truncate(40);
+        assert!(cut.parameters().is_err());
+    }
+}

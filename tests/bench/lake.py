@@ -1,0 +1,120 @@
+"""A loglake of its own for a benchmark: started on a directory, loaded over HTTP, asked over HTTP."""
+import concurrent.futures
+import http.client
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import time
+
+BLOCK = 8 << 20
+IN_FLIGHT = 4
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def blocks(path):
+    """Pieces of about 8 MiB that end at a line's end."""
+    with open(path, "rb") as f:
+        while block := f.read(BLOCK):
+            yield block + f.readline()
+
+
+class Lake:
+    def __init__(self, binary, data):
+        self.binary, self.data = binary, pathlib.Path(data)
+        self.http, self.grpc = free_port(), free_port()
+        self.connection = None
+
+    def __enter__(self):
+        self.log = open(self.data.parent / "loglake.log", "wb")
+        self.process = subprocess.Popen(
+            [self.binary, "serve", "--data", self.data / "lake", "--http", f"127.0.0.1:{self.http}",
+             "--grpc", f"127.0.0.1:{self.grpc}"], stderr=self.log, stdout=self.log)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                if self.request("GET", "/ready")[0] == 200:
+                    return self
+            except OSError:
+                self.connection = None
+                time.sleep(0.05)
+        raise RuntimeError("loglake did not become ready; see " + self.log.name)
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+        self.log.close()
+
+    def request(self, method, path, body=None, headers={}):
+        if self.connection is None:
+            self.connection = http.client.HTTPConnection("127.0.0.1", self.http)
+            self.connection.connect()
+            self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connection.request(method, path, body, headers)
+        answer = self.connection.getresponse()
+        return answer.status, answer.read()
+
+    def post_block(self, block):
+        """Sends until it is taken: at back-pressure the same block again."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http)
+        try:
+            while True:
+                connection.request("POST", "/api/v1/ingest/logs", block)
+                answer = connection.getresponse()
+                body = answer.read()
+                if answer.status == 200:
+                    return json.loads(body)["stored"]
+                if answer.status not in (429, 503):
+                    raise RuntimeError(f"{answer.status}: {body[:300]}")
+                time.sleep(float(answer.headers.get("Retry-After", 1)))
+        finally:
+            connection.close()
+
+    def load(self, path):
+        """Sends the file, then flushes. Returns the number of records stored."""
+        stored, waiting = 0, set()
+        with concurrent.futures.ThreadPoolExecutor(IN_FLIGHT) as pool:
+            for block in blocks(path):
+                waiting.add(pool.submit(self.post_block, block))
+                if len(waiting) >= IN_FLIGHT:
+                    done, waiting = concurrent.futures.wait(
+                        waiting, return_when=concurrent.futures.FIRST_COMPLETED)
+                    stored += sum(f.result() for f in done)
+            stored += sum(f.result() for f in waiting)
+        status, body = self.request("POST", "/api/v1/flush")
+        if status != 200:
+            raise RuntimeError(f"flush: {status} {body}")
+        return stored
+
+    def ask(self, sql):
+        status, body = self.request("POST", "/api/v1/sql", json.dumps({"sql": sql}),
+                                    {"Content-Type": "application/json"})
+        if status != 200:
+            raise RuntimeError(f"{sql}: {status} {body}")
+        return [json.loads(line) for line in body.splitlines()]
+
+    def timed(self, sql):
+        start = time.perf_counter()
+        self.ask(sql)
+        return time.perf_counter() - start
+
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def peak_memory_mb(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+    def bytes_of_tables(self):
+        """Everything of the tables in the bucket: files and logs."""
+        root = self.data / "lake" / "default"
+        return sum(f.stat().st_size for f in root.rglob("*") if f.is_file())
+
+

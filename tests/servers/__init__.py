@@ -1,0 +1,15 @@
+"""Real servers for tests and for trying a cluster: built once, started on loopback.
+
+Standard library only. From the folder above:
+
+    python3 -m servers build            MinIO and etcd, into the user's cache
+    python3 -m servers cluster [DIR]    MinIO, three etcd and loglake, until Ctrl-C
+    python3 -m servers with COMMAND…    runs a command with MinIO and etcd beside it
+"""
+
+from .etcd import Etcd
+from .loglake import Loglake
+from .minio import Minio
+from .process import ServerError, free_port
+
+__all__ = ["Etcd", "Loglake", "Minio", "ServerError", "free_port"]

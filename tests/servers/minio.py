@@ -1,0 +1,63 @@
+"""A real MinIO on loopback."""
+
+from __future__ import annotations
+
+import os
+
+from . import build
+from .process import HOST, Server, ServerError, free_port, http_ok
+from .s3 import S3
+
+KEY, SECRET = "loglake", "loglake-secret"
+REGION = "us-east-1"
+
+
+class Minio(Server):
+    name = "minio"
+
+    def __init__(self, folder, port: int | None = None, data: str | os.PathLike | None = None):
+        super().__init__(folder)
+        self.port = port or free_port()
+        self.data = data or self.folder / "data"
+        self.endpoint = f"http://{HOST}:{self.port}"
+
+    def command(self):
+        if not build.minio().exists():
+            raise ServerError("MinIO is not built: python3 -m servers build")
+        console = f"{HOST}:{free_port()}"
+        address = f"{HOST}:{self.port}"
+        return [
+            str(build.minio()), "server", str(self.data), "--address", address,
+            "--console-address", console, "--quiet",
+        ]  # fmt: skip
+
+    def environment(self):
+        return {
+            "MINIO_ROOT_USER": KEY,
+            "MINIO_ROOT_PASSWORD": SECRET,
+            "MINIO_BROWSER": "off",
+            "MINIO_UPDATE": "off",
+        }
+
+    def ready(self):
+        return http_ok(f"{self.endpoint}/minio/health/ready")
+
+    @property
+    def s3(self) -> S3:
+        return S3(self.endpoint, KEY, SECRET, REGION)
+
+    def client_environment(self, endpoint: str | None = None) -> dict[str, str]:
+        """What a client of this MinIO (or of a proxy before it) reads from its environment."""
+        return client_environment(endpoint or self.endpoint)
+
+
+def client_environment(endpoint: str) -> dict[str, str]:
+    return {
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ENDPOINT": endpoint,
+        "AWS_ALLOW_HTTP": "true",
+    }
