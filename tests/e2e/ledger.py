@@ -39,8 +39,11 @@ class Ledger:
 class Writers:
     """Threads that send batches until told to stop, and one that counts rows meanwhile."""
 
-    def __init__(self, url: str, ledger: Ledger, writers: int = 4, seed: int = 0, reader=True):
+    def __init__(
+        self, url: str, ledger: Ledger, writers=4, seed=0, reader=True, pad_bytes_max=100
+    ):
         self.client, self.ledger = Client(url, timeout=30), ledger
+        self.pad_bytes_max = pad_bytes_max
         self.stopping = threading.Event()
         self.wrong: list[str] = []
         self.slept_for_retry_after = 0
@@ -70,7 +73,8 @@ class Writers:
             rows = rng.choice([1, 7, 100, 1_000])
             records = [
                 {"service": f"s{batch % 5}", "message": f"batch {batch} row {row}",
-                 "batch": batch, "row": row, "pad": "x" * rng.randrange(200)}
+                 "batch": batch, "row": row,
+                 "pad": rng.randbytes(rng.randrange(self.pad_bytes_max)).hex()}
                 for row in range(rows)
             ]  # fmt: skip
             try:
@@ -86,7 +90,7 @@ class Writers:
                 self._note(self.ledger.unknown, batch, rows)
                 continue
             if answer.status == 200:
-                if answer.json() .get("stored") != rows:
+                if answer.json().get("stored") != rows:
                     self.wrong.append(f"batch {batch} of {rows} rows: {answer.body[:300]!r}")
                 self._note(self.ledger.acknowledged, batch, rows)
             elif answer.status in (429, 503):

@@ -28,42 +28,58 @@ def minio_and_etcd(folder: pathlib.Path, nodes: int):
 
 
 def run(folder: str | None):
-    """Starts it, says where it is, and waits for Ctrl-C."""
+    """Starts it, says where it is, and waits for Ctrl-C. Without a folder its files are temporary."""
     # SIGTERM ends it like Ctrl-C, so that everything is tidied up.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    with contextlib.ExitStack() as stack:
-        if folder is None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="loglake-cluster-"))
-        path = pathlib.Path(folder).absolute()
-        try:
-            print("starting MinIO and three etcd …", flush=True)
-            store, etcd = stack.enter_context(minio_and_etcd(path, 3))
+    try:
+        if folder is not None:
+            _run(pathlib.Path(folder).absolute(), "they stay")
+            return
+        with tempfile.TemporaryDirectory(prefix="loglake-cluster-") as temporary:
+            _run(pathlib.Path(temporary), "removed at the end")
+    except ServerError as error:
+        sys.exit(str(error))
+
+
+def _run(folder: pathlib.Path, files_stay: str):
+    try:
+        print("starting MinIO and three etcd …", flush=True)
+        with minio_and_etcd(folder, 3) as (store, etcd):
             print("starting loglake …", flush=True)
             lake = Loglake(
-                path / "loglake",
+                folder / "loglake",
                 store=f"s3://{BUCKET}",
                 etcd=etcd.endpoints,
                 env=store.client_environment(),
                 http=int(os.environ.get("HTTP_PORT", "9400")),
                 grpc=int(os.environ.get("GRPC_PORT", "9401")),
             )
-            stack.enter_context(lake)
-            print(
-                f"""
-  HTTP      {lake.url}
-  gRPC      {lake.grpc} (Flight SQL)
-  MinIO     {store.endpoint}, bucket {BUCKET}, key {minio.KEY}, secret {minio.SECRET}
-  etcd      {etcd.endpoints}
-  files     {path}
+            with lake:
+                _announce(lake, store, etcd, folder, files_stay)
+                _wait_and_stop(lake)
+    except KeyboardInterrupt:
+        print("\nended", flush=True)
 
-Ctrl-C ends everything{" and removes the files" if str(path).startswith(tempfile.gettempdir()) else ""}.
+
+def _wait_and_stop(lake: Loglake):
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print("\nending: what is buffered is committed", flush=True)
+        lake.stop()
+        print("ended", flush=True)
+
+
+def _announce(lake: Loglake, store: Minio, etcd: Etcd, folder: pathlib.Path, files_stay: str):
+    print(
+        f"""
+  HTTP   {lake.url}
+  gRPC   {lake.grpc} (Flight SQL)
+  MinIO  {store.endpoint}, bucket {BUCKET}, key {minio.KEY}, secret {minio.SECRET}
+  etcd   {etcd.endpoints}
+  files  {folder} ({files_stay})
+
+Ctrl-C ends everything.
 """,
-                flush=True,
-            )
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            print("\nending", flush=True)
-            if "lake" in locals() and lake.alive:
-                lake.stop()
-        except ServerError as error:
-            sys.exit(str(error))
+        flush=True,
+    )

@@ -114,6 +114,7 @@ class Server:
                 cwd=self.folder,
                 env={**os.environ, **self.environment()},
                 preexec_fn=_end_with_parent(parent),
+                start_new_session=True,  # Ctrl-C is for the parent, which ends them in order
             ).result()
         finally:
             log.close()

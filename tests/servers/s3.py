@@ -21,7 +21,14 @@ class S3:
         self.host = urllib.parse.urlsplit(endpoint).netloc
         self.key, self.secret, self.region = key, secret, region
 
-    def request(self, method: str, path: str, query: dict | None = None, body: bytes = b"") -> bytes:
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: dict | None = None,
+        body: bytes = b"",
+        timeout: float = 30.0,
+    ) -> bytes:
         """`path` begins with a slash: `/bucket/key`. Any answer but 2xx is an `S3Error`."""
         path = urllib.parse.quote(path, safe="/-_.~")
         query = "&".join(
@@ -29,11 +36,13 @@ class S3:
             for k, v in sorted((query or {}).items())
         )
         headers = self._signed(method, path, query, body)
-        connection = http.client.HTTPConnection(self.host, timeout=30)
+        connection = http.client.HTTPConnection(self.host, timeout=timeout)
         try:
             connection.request(method, f"{path}?{query}" if query else path, body, headers)
             answer = connection.getresponse()
             content = answer.read()
+        except http.client.HTTPException as error:
+            raise S3Error(f"{method} {path}: {error!r}") from error
         finally:
             connection.close()
         if not 200 <= answer.status < 300:

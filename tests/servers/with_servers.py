@@ -4,7 +4,7 @@
     with_servers.py cargo test --workspace
 
 The command finds them in its environment: LOGLAKE_TEST_ETCD and LOGLAKE_TEST_ETCD_OTHER (endpoints,
-comma separated), LOGLAKE_TEST_S3 (`s3://bucket`) and the AWS_* variables that go with it.
+comma separated), LOGLAKE_TEST_S3_URL (`s3://bucket`) and the AWS_* variables that go with it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def run(command: list[str]) -> int:
                 **store.client_environment(),
                 "LOGLAKE_TEST_ETCD": etcd.endpoints,
                 "LOGLAKE_TEST_ETCD_OTHER": other.endpoints,
-                "LOGLAKE_TEST_S3": f"s3://{BUCKET}",
+                "LOGLAKE_TEST_S3_URL": f"s3://{BUCKET}",
             }
             return subprocess.run(command, env=environment).returncode
 

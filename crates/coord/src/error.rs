@@ -11,11 +11,7 @@ pub enum CoordError {
     Settings(String),
     /// The coordinator is away, or has no majority. The call may have taken effect.
     #[error("etcd did not {call} within {waited:?}: {reason}")]
-    Away {
-        call: &'static str,
-        waited: Duration,
-        reason: String,
-    },
+    Away { call: &'static str, waited: Duration, reason: String },
     /// This process has left: it takes no more duties until it registers again.
     #[error("this process has left the others")]
     Left,

@@ -41,10 +41,7 @@ impl InProcess {
     /// A process alone.
     pub fn new() -> Self {
         let (members, _) = watch::channel(Arc::default());
-        Self::in_group(Arc::new(Group {
-            state: Mutex::default(),
-            members,
-        }))
+        Self::in_group(Arc::new(Group { state: Mutex::default(), members }))
     }
 
     /// Another member of the same group.
@@ -58,11 +55,7 @@ impl InProcess {
             state.handles += 1;
             state.handles
         };
-        Self {
-            group,
-            handle,
-            life: Mutex::default(),
-        }
+        Self { group, handle, life: Mutex::default() }
     }
 
     fn end(&self) {
@@ -114,8 +107,7 @@ impl Coordinator for InProcess {
                 *life = CancellationToken::new();
             }
         }
-        self.group
-            .change(|state| state.members.insert(self.handle, member));
+        self.group.change(|state| state.members.insert(self.handle, member));
         Ok(())
     }
 
@@ -136,12 +128,7 @@ impl Coordinator for InProcess {
         let holding = (self.handle, state.holdings);
         state.duties.insert(name.to_owned(), holding);
         let group = Arc::clone(&self.group);
-        Ok(Some(Box::new(Held {
-            group,
-            name: name.to_owned(),
-            holding,
-            life: life.clone(),
-        })))
+        Ok(Some(Box::new(Held { group, name: name.to_owned(), holding, life: life.clone() })))
     }
 
     async fn leave(&self) -> Result<(), CoordError> {

@@ -69,24 +69,27 @@ impl Buffer {
     }
 
     /// Takes a durable segment in. Rows of tables that are not known, or at or below the watermark,
-    /// are left out: they are dropped with their table, or committed already.
+    /// are left out: they are dropped with their table, or committed already. Answers with the bytes
+    /// of memory that are held now.
     pub(crate) fn insert(
         &mut self,
         seq: SegmentSeq,
         parts: impl IntoIterator<Item = (TableId, Vec<RecordBatch>)>,
         now: Instant,
-    ) {
-        let mut tables = vec![];
+    ) -> usize {
+        let (mut tables, mut held) = (vec![], 0);
         for (id, batches) in parts {
             let Some(buffer) = self.tables.get_mut(&id).filter(|b| b.let_go < Some(seq)) else {
                 continue;
             };
             let bytes = bytes_of(&batches);
+            held += bytes;
             buffer.bytes += bytes;
             buffer.held.push_back(Held { seq, batches, bytes, since: now });
             tables.push(id);
         }
         self.trim.logged(seq, tables);
+        held
     }
 
     pub(crate) fn loads(&self) -> Vec<Load> {

@@ -7,6 +7,7 @@ use futures::future::try_join_all;
 use loglake_format::{EncodedFile, EncoderSettings, encode};
 use loglake_model::{Clock, SegmentSeq, TableId, WriterId};
 use loglake_table::{DataFile, Flush, FlushOutcome, Table};
+use loglake_wal::Reader;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
@@ -23,6 +24,10 @@ pub(crate) struct Flusher {
     pub(crate) encoder: EncoderSettings,
     pub(crate) buffer: Arc<Mutex<Buffer>>,
     pub(crate) budget: Arc<MemoryBudget>,
+    /// The writer's own process confirms that its log is unsealed before its first commit in a
+    /// table: a seal may have outlived the watermark that would show the conflict. A recoverer has
+    /// sealed the log itself.
+    pub(crate) confirm_unsealed: Option<Reader>,
     /// One flush of a table at a time: the next one begins where this one ends.
     pub(crate) gates: Mutex<HashMap<TableId, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -52,6 +57,9 @@ impl Flusher {
         };
         let FlushInput { table: target, from, to, batches } = input;
         let files = self.write_files(&target, batches).await?;
+        if from.is_none() && self.is_sealed().await? {
+            return Ok(Flushed::Superseded);
+        }
         let flush = Flush { writer: self.writer, from, to, files };
         match target.commit_flush(&flush).await? {
             FlushOutcome::Committed(snapshot) => {
@@ -68,6 +76,13 @@ impl Flusher {
                 }
                 Ok(Flushed::Superseded)
             }
+        }
+    }
+
+    async fn is_sealed(&self) -> Result<bool, IngestError> {
+        match &self.confirm_unsealed {
+            Some(reader) => Ok(reader.log(self.writer).await?.seal.is_some()),
+            None => Ok(false),
         }
     }
 

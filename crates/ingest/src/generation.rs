@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use loglake_model::{SegmentSeq, TableId, WriterId};
 use loglake_table::Table;
-use loglake_wal::{DurableSink, Recoverer, TablePart, Writer};
+use loglake_wal::{DurableSink, Reader, Recoverer, TablePart, Writer};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::buffer::Buffer;
 use crate::flush::{Flushed, Flusher};
-use crate::memory::{MemoryBudget, bytes_of};
+use crate::memory::MemoryBudget;
 use crate::policy::tables_to_flush;
 use crate::{IngestDependencies, IngestError, IngestSettings};
 
@@ -28,13 +28,15 @@ pub(crate) struct Generation {
 /// Puts durable segments into the buffer, and wakes the flush loop.
 struct BufferSink {
     buffer: Arc<Mutex<Buffer>>,
+    budget: Arc<MemoryBudget>,
     wake: Arc<Notify>,
 }
 
 impl DurableSink for BufferSink {
     fn durable(&self, seq: SegmentSeq, parts: Vec<TablePart>) {
         let parts = parts.into_iter().map(|part| (part.table, part.batches));
-        self.buffer.lock().insert(seq, parts, Instant::now());
+        let held = self.buffer.lock().insert(seq, parts, Instant::now());
+        self.budget.hold(held);
         self.wake.notify_one();
     }
 }
@@ -48,7 +50,11 @@ impl Generation {
         wake: Arc<Notify>,
     ) -> Result<Self, IngestError> {
         let buffer = Arc::new(Mutex::new(Buffer::default()));
-        let sink = Arc::new(BufferSink { buffer: Arc::clone(&buffer), wake });
+        let sink = Arc::new(BufferSink {
+            buffer: Arc::clone(&buffer),
+            budget: Arc::clone(&budget),
+            wake,
+        });
         let store = Arc::clone(&dependencies.store);
         let writer = (dependencies.new_writer_id)();
         let log = Writer::start(Arc::clone(&store), writer, settings.wal.clone(), sink).await?;
@@ -61,6 +67,7 @@ impl Generation {
                 encoder: settings.encoder.clone(),
                 buffer,
                 budget,
+                confirm_unsealed: Some(Reader::new(Arc::clone(&store))),
                 gates: Mutex::default(),
             },
             trimmer: Recoverer::new(store),
@@ -81,24 +88,21 @@ impl Generation {
         now.saturating_duration_since(self.started)
     }
 
-    /// Logs rows whose bytes the budget has granted; gives the bytes back when they did not get in.
-    pub(crate) async fn append(&self, parts: Vec<(Arc<Table>, TablePart)>) -> Result<(), IngestError> {
-        let mut rows = Vec::with_capacity(parts.len());
-        {
+    /// Logs rows; they are in the buffer when this resolves.
+    pub(crate) async fn append(
+        &self,
+        parts: Vec<(Arc<Table>, TablePart)>,
+    ) -> Result<(), IngestError> {
+        let rows = {
             let mut buffer = self.flusher.buffer.lock();
-            for (table, part) in parts {
+            let known = parts.into_iter().map(|(table, part)| {
                 buffer.know(&table, None);
-                rows.push(part);
-            }
-        }
-        let bytes = rows.iter().map(|part| bytes_of(&part.batches)).sum();
-        match self.log.append(rows).await {
-            Ok(_) => Ok(()),
-            Err(e) => {
-                self.flusher.budget.give_back(bytes);
-                Err(e.into())
-            }
-        }
+                part
+            });
+            known.collect()
+        };
+        self.log.append(rows).await?;
+        Ok(())
     }
 
     pub(crate) fn rows_above(
@@ -141,8 +145,10 @@ impl Generation {
         Ok(())
     }
 
-    /// Ends this writer well: its log sealed, its rows committed, its mark in the bucket gone.
+    /// Ends this writer well: its rows committed, its log sealed, its mark in the bucket gone. What
+    /// came in between commit and seal is committed too, or left to recovery.
     pub(crate) async fn retire(&self) -> Result<(), IngestError> {
+        self.flush_all().await?;
         self.log.close().await?;
         self.flush_all().await?;
         self.trimmer.forget(self.writer()).await?;

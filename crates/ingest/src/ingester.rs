@@ -117,8 +117,14 @@ impl Ingester {
         let bytes = parts.iter().map(|(_, part)| bytes_of(&part.batches)).sum();
         self.budget.take(bytes, self.settings.buffer_wait_max).await?;
         // In a task of its own: a sender that goes away must not leave the accounts half done.
-        let generation = self.generation();
-        self.tasks.spawn(async move { generation.append(parts).await }).await?
+        let (generation, budget) = (self.generation(), Arc::clone(&self.budget));
+        let appended = self.tasks.spawn(async move {
+            let outcome = generation.append(parts).await;
+            // The buffer has counted what it holds by now.
+            budget.give_back(bytes);
+            outcome
+        });
+        appended.await?
     }
 
     /// Flushes and commits everything that was acknowledged before the call.

@@ -52,6 +52,11 @@ impl MemoryBudget {
             .is_ok()
     }
 
+    /// Counts bytes that are held already, whatever the bound says.
+    pub(crate) fn hold(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::AcqRel);
+    }
+
     pub(crate) fn give_back(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::AcqRel);
         self.released.notify_waiters();

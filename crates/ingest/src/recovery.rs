@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use loglake_model::{SegmentSeq, TableId, WriterId};
+use loglake_model::{TableId, WriterId};
 use loglake_wal::{Log, Reader, Recoverer};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -64,8 +64,8 @@ impl<'a> Recovery<'a> {
             clock: Arc::clone(&dependencies.clock),
             encoder: settings.encoder.clone(),
             buffer: Arc::new(Mutex::new(Buffer::default())),
-            // Only segments that were read are held, one at a time past `bytes_max`.
             budget: Arc::new(MemoryBudget::new(usize::MAX)),
+            confirm_unsealed: None,
             gates: Mutex::default(),
         };
         Self { dependencies, flusher, bytes_max: settings.flush_bytes }
@@ -81,7 +81,9 @@ impl<'a> Recovery<'a> {
                 self.know(part.table, &mut gone).await?;
             }
             let parts = parts.into_iter().map(|part| (part.table, part.batches));
-            recovered.bytes += self.hold(*seq, parts.collect()).await?;
+            let held = self.flusher.buffer.lock().insert(*seq, parts, Instant::now());
+            self.flusher.budget.hold(held);
+            recovered.bytes += held;
             recovered.segments += 1;
             while let Some(heaviest) = self.heaviest_past_bound() {
                 self.flush(heaviest).await?;
@@ -92,22 +94,6 @@ impl<'a> Recovery<'a> {
             self.flush(load.table).await?;
         }
         Ok(recovered)
-    }
-
-    async fn hold(
-        &self,
-        seq: SegmentSeq,
-        parts: Vec<(TableId, Vec<arrow::array::RecordBatch>)>,
-    ) -> Result<usize, IngestError> {
-        let before = self.held();
-        self.flusher.buffer.lock().insert(seq, parts, Instant::now());
-        let bytes = self.held() - before;
-        self.flusher.budget.take(bytes, std::time::Duration::MAX).await?;
-        Ok(bytes)
-    }
-
-    fn held(&self) -> usize {
-        self.flusher.buffer.lock().loads().iter().map(|load| load.bytes).sum()
     }
 
     /// Looks the table up at its first sight, with the watermark that it has now. Rows of a table

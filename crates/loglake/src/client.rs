@@ -24,22 +24,12 @@ const ARROW_STREAM: &str = "application/vnd.apache.arrow.stream";
 
 /// Where the lake is and who asks.
 #[derive(Clone, Debug, clap::Args)]
-pub struct ServerArgs {
+pub(crate) struct ServerArgs {
     /// The lake's HTTP address
-    #[arg(
-        long,
-        env = "LOGLAKE_URL",
-        default_value = "http://127.0.0.1:9400",
-        value_name = "URL"
-    )]
+    #[arg(long, env = "LOGLAKE_URL", default_value = "http://127.0.0.1:9400", value_name = "URL")]
     pub(crate) url: String,
     /// The token that the lake asks for, if it does
-    #[arg(
-        long,
-        env = "LOGLAKE_TOKEN",
-        hide_env_values = true,
-        value_name = "TOKEN"
-    )]
+    #[arg(long, env = "LOGLAKE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
 }
 
@@ -77,10 +67,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Url`] when the address is none.
     pub(crate) fn new(args: &ServerArgs) -> Result<Self, ClientError> {
-        let url = |problem: String| ClientError::Url {
-            url: args.url.clone(),
-            problem,
-        };
+        let url = |problem: String| ClientError::Url { url: args.url.clone(), problem };
         let base = reqwest::Url::parse(&args.url).map_err(|e| url(e.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") {
             return Err(url("the scheme is neither http nor https".into()));
@@ -90,11 +77,7 @@ impl Client {
             .tcp_nodelay(true)
             .build()
             .map_err(ClientError::Connection)?;
-        Ok(Self {
-            http,
-            base,
-            token: args.token.clone(),
-        })
+        Ok(Self { http, base, token: args.token.clone() })
     }
 
     /// Whether the lake is on this machine, so that compressing what goes there is for nothing.
@@ -129,10 +112,7 @@ impl Client {
         loop {
             let fault = match self.ingest_once(table, body.clone(), encoding).await {
                 Ok(ingested) => {
-                    return Ok(Ingested {
-                        maybe_doubled,
-                        ..ingested
-                    });
+                    return Ok(Ingested { maybe_doubled, ..ingested });
                 }
                 Err(fault) => fault,
             };
@@ -162,20 +142,13 @@ impl Client {
         let status = response.status();
         let retry_after = retry_after(&response);
         // An answer that is cut may have been to a request that was done.
-        let text = response
-            .text()
-            .await
-            .map_err(|e| Fault::Unknown(ClientError::Connection(e)))?;
+        let text = response.text().await.map_err(|e| Fault::Unknown(ClientError::Connection(e)))?;
         if matches!(status, StatusCode::OK | StatusCode::BAD_REQUEST)
             && let Ok(ingested) = serde_json::from_str(&text)
         {
             return Ok(ingested);
         }
-        Err(Fault::of_status(
-            status,
-            retry_after,
-            Refusal::of_answer(status, &text),
-        ))
+        Err(Fault::of_status(status, retry_after, Refusal::of_answer(status, &text)))
     }
 
     /// Starts a query.
@@ -220,13 +193,6 @@ async fn refused_unless_ok(response: Response) -> Result<Response, ClientError> 
 
 /// Seconds of `Retry-After`; its other form, a date, is not used by the lake.
 fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response
-        .headers()
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
 }

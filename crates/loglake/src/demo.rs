@@ -47,15 +47,7 @@ impl Generator {
         let topology = Topology::new(&mut rng);
         let incidents = Incidents::new(&mut rng);
         let rate = u64::from(rate.max(1));
-        Self {
-            rng,
-            topology,
-            incidents,
-            traces: Traces::default(),
-            start,
-            rate,
-            made: 0,
-        }
+        Self { rng, topology, incidents, traces: Traces::default(), start, rate, made: 0 }
     }
 
     pub(crate) fn made(&self) -> u64 {
@@ -79,17 +71,9 @@ impl Generator {
         let rng = &mut self.rng;
         let place = self.topology.place(trouble, rng);
         let mut record = message::record(&self.topology, place, trouble, &mut self.traces, rng);
-        let late = if rng.random_bool(LATE_SHARE) {
-            rng.random_range(0..LATE_NANOS_MAX)
-        } else {
-            0
-        };
-        record.set_time(
-            self.start
-                .as_nanos()
-                .saturating_add(since_start)
-                .saturating_sub(late),
-        );
+        let late =
+            if rng.random_bool(LATE_SHARE) { rng.random_range(0..LATE_NANOS_MAX) } else { 0 };
+        record.set_time(self.start.as_nanos().saturating_add(since_start).saturating_sub(late));
         self.made += 1;
         record
     }
@@ -98,13 +82,7 @@ impl Generator {
     fn since_start(&mut self) -> i64 {
         let step = NANOS_PER_SECOND / self.rate;
         let even = u128::from(self.made) * u128::from(NANOS_PER_SECOND) / u128::from(self.rate);
-        let uneven = if step > 0 {
-            self.rng.random_range(0..step)
-        } else {
-            0
-        };
-        i64::try_from(even)
-            .unwrap_or(i64::MAX)
-            .saturating_add_unsigned(uneven)
+        let uneven = if step > 0 { self.rng.random_range(0..step) } else { 0 };
+        i64::try_from(even).unwrap_or(i64::MAX).saturating_add_unsigned(uneven)
     }
 }

@@ -21,7 +21,6 @@ use crate::system::{SystemClock, new_writer_id};
 
 /// The parts of a running process.
 pub struct Lake {
-    pub catalog: Arc<Catalog>,
     pub ingester: Option<Arc<Ingester>>,
     pub engine: Arc<QueryEngine>,
     coordinator: Arc<dyn Coordinator>,
@@ -61,7 +60,7 @@ impl Lake {
             settings.query(),
         )?);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let lake = Self { catalog, ingester, engine, coordinator, tasks, stop };
+        let lake = Self { ingester, engine, coordinator, tasks, stop };
         lake.join(settings).await?;
         if settings.has_role(Role::Maintain) {
             lake.tasks.spawn(recover_orphans(

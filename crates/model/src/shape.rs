@@ -90,15 +90,11 @@ fn merge_attributes(
         for (column, array) in moved.iter().filter(|(_, a)| a.is_valid(row)) {
             attributes.insert(column.name.to_string(), json_value(array, row)?);
             if column.form == NameForm::Literal {
-                literal.push(column.name.to_string());
+                toggle(&mut literal, &column.name);
             }
         }
         for (column, _) in reformed.iter().filter(|(_, a)| a.is_valid(row)) {
-            // Listed already: the decoder knew this column in the other form.
-            match literal.iter().position(|name| *name == *column.name) {
-                Some(at) => drop(literal.swap_remove(at)),
-                None => literal.push(column.name.to_string()),
-            }
+            toggle(&mut literal, &column.name);
         }
         attributes.remove(LITERAL_NAMES);
         if !literal.is_empty() {
@@ -108,6 +104,15 @@ fn merge_attributes(
         after.append_value(serde_json::to_string(&attributes).map_err(json_error)?);
     }
     Ok(Arc::new(after.finish()))
+}
+
+/// A listed name has the other form than its column. When the column itself turns out to have the
+/// other form (or, in `attributes`, none, which counts as nested), listed and not listed change places.
+fn toggle(names: &mut Vec<String>, name: &str) {
+    match names.iter().position(|known| known == name) {
+        Some(at) => drop(names.swap_remove(at)),
+        None => names.push(name.to_owned()),
+    }
 }
 
 fn json_value(array: &ArrayRef, row: usize) -> Result<Box<RawValue>, ArrowError> {
@@ -167,5 +172,20 @@ mod tests {
         let attributes = conformed[ATTRIBUTES].as_string::<i32>();
         assert_eq!(attributes.value(0), r#"{".":["a.b"]}"#);
         assert!(attributes.is_null(1));
+    }
+
+    #[test]
+    fn a_row_that_was_listed_for_the_other_form_is_not_listed_twice() {
+        let schema = TableSchema::new(PartitionBy::Hour);
+        let literal = Column::new("a.b", ColumnType::Int64, NameForm::Literal);
+        let attributes = Field::new(ATTRIBUTES, DataType::Utf8, true);
+        let fields = Schema::new(vec![literal.field(), attributes]);
+        let listed = StringArray::from(vec![Some(r#"{".":["a.b"]}"#), None]);
+        let arrays: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![1, 2])), Arc::new(listed)];
+        let batch = RecordBatch::try_new(Arc::new(fields), arrays).expect("columns of one length");
+        let conformed = conform(batch, &schema).expect("known types");
+        let attributes = conformed[ATTRIBUTES].as_string::<i32>();
+        assert_eq!(attributes.value(0), r#"{"a.b":1}"#);
+        assert_eq!(attributes.value(1), r#"{".":["a.b"],"a.b":2}"#);
     }
 }

@@ -297,7 +297,7 @@ impl QueryEngine {
         let catalogs = Arc::new(OneCatalog(Arc::new(catalog)));
         let state = self.sessions.session(query, Arc::clone(runtime), catalogs);
         for view in wanted {
-            let plan = state.create_logical_plan(view.sql).await?;
+            let plan = state.statement_to_plan(parse(view.sql)?).await?;
             let table = ViewTable::new(plan, Some(view.sql.trim().to_owned()));
             views.insert(view.name.to_owned(), Arc::new(table));
         }

@@ -8,7 +8,6 @@ use datafusion::catalog::Session;
 use datafusion::common::{ScalarValue, Statistics};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema as ScanSchema;
@@ -20,6 +19,7 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use crate::prune::{newest_micros, statistics};
+use crate::reader::ReaderFactory;
 use crate::session::store_url;
 
 /// Bytes asked for at a file's end in the hope that its footer is within them.
@@ -72,9 +72,7 @@ fn parquet_source(state: &dyn Session, schema: &ScanSchema) -> Result<ParquetSou
     Ok(ParquetSource::new(schema.clone())
         .with_table_parquet_options(options)
         .with_metadata_size_hint(FOOTER_GUESS_BYTES)
-        .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
-            store, footers,
-        ))))
+        .with_parquet_file_reader_factory(Arc::new(ReaderFactory::new(store, footers))))
 }
 
 /// The columns of one scan: those in the files first, then those of the partition, as DataFusion

@@ -12,6 +12,7 @@
 
 mod answer;
 mod catalog;
+mod dialect;
 mod engine;
 mod error;
 mod facts;
@@ -22,6 +23,7 @@ mod listing;
 mod memory;
 mod prune;
 mod read_only;
+mod reader;
 mod running;
 mod session;
 mod snapshot;

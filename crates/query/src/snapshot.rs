@@ -201,6 +201,7 @@ mod tests {
             writer: WriterId::from_uuid(Uuid::from_u128(writer)),
             floor: floor.map(SegmentSeq),
             segments: segments.iter().map(|seq| (SegmentSeq(*seq), 1)).collect(),
+            seal: None,
         }
     }
 

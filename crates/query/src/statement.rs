@@ -8,6 +8,7 @@ use datafusion::sql::parser::{DFParserBuilder, Statement};
 use loglake_model::TableName;
 
 use crate::QueryError;
+use crate::dialect::LakeDialect;
 use crate::catalog::{CATALOG, LAKE, PUBLIC};
 
 /// Levels of nesting in a statement: deeper ones are refused before they fill the stack.
@@ -15,8 +16,8 @@ const NESTING_MAX: usize = 50;
 
 /// The one statement of a text; a semicolon may end it.
 pub(crate) fn parse(sql: &str) -> Result<Statement, QueryError> {
-    let mut statements =
-        DFParserBuilder::new(sql).with_recursion_limit(NESTING_MAX).build()?.parse_statements()?;
+    let parser = DFParserBuilder::new(sql).with_dialect(&LakeDialect);
+    let mut statements = parser.with_recursion_limit(NESTING_MAX).build()?.parse_statements()?;
     match (statements.pop_front(), statements.len()) {
         (Some(statement), 0) => Ok(statement),
         (Some(_), more) => {
@@ -85,7 +86,7 @@ mod tests {
         assert!(parse("").is_err() && parse(" ; ").is_err());
         let error = parse("select 1; select 2").expect_err("two statements");
         assert_eq!(error.to_string(), "one statement at a time, not 2");
-        let error = parse("select\n  from where").expect_err("no column");
+        let error = parse("select a from b\n wher x = 1").expect_err("no column");
         assert_eq!(error.position().map(|(line, _)| line), Some(2), "{error}");
         assert!(parse(&format!("select {}1{}", "(".repeat(500), ")".repeat(500))).is_err());
     }

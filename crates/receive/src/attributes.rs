@@ -62,7 +62,11 @@ impl Attributes {
     }
 
     /// The column of `rows` rows with `displaced` values added; `None` when all are null.
-    pub(crate) fn finish(mut self, rows: usize, displaced: &[(Column, Displaced)]) -> Option<ArrayRef> {
+    pub(crate) fn finish(
+        mut self,
+        rows: usize,
+        displaced: &[(Column, Displaced)],
+    ) -> Option<ArrayRef> {
         self.pad(rows);
         let column = self.column.finish();
         let column: ArrayRef = match displaced {

@@ -95,7 +95,9 @@ pub struct BodyReader {
 /// What the decompressed bytes are.
 enum Shape {
     /// The first bytes decide; white space and a byte order mark are passed over.
-    Unknown { mark: Mark },
+    Unknown {
+        mark: Mark,
+    },
     Lines,
     Array(ArrayLines),
 }

@@ -286,13 +286,16 @@ mod tests {
             "{\"update\":{\"_id\":\"8\",\"routing\":null}}\n{\"doc\":{}}\n",
             "{\"index\":{\"_index\":\"a\"}}\n{\"cut\":",
         );
-        assert_eq!(items(body, &Limits::default()), [
-            "1 create a x1 {\"m\":1}",
-            "4 index std  {\"create\":{}}",
-            "7 delete std 7 ! `delete` is not possible: records are only ever added",
-            "8 update std 8 ! `update` is not possible: records are only ever added",
-            "10 index a  {\"cut\":",
-        ]);
+        assert_eq!(
+            items(body, &Limits::default()),
+            [
+                "1 create a x1 {\"m\":1}",
+                "4 index std  {\"create\":{}}",
+                "7 delete std 7 ! `delete` is not possible: records are only ever added",
+                "8 update std 8 ! `update` is not possible: records are only ever added",
+                "10 index a  {\"cut\":",
+            ]
+        );
     }
 
     #[test]
@@ -304,14 +307,17 @@ mod tests {
             "[]\n{\"delete\":{}}\n",
             "{\"create\":{}}\n",
         );
-        assert_eq!(items(body, &Limits::default()), [
-            "1 index std  {\"m\":1}",
-            "3 index std  ! malformed action: invalid JSON at byte 10: expected an object, found `}`",
-            "5 index std  ! malformed action: unknown action `upsert`",
-            "6 index std  {\"m\":3}",
-            "8 index std  ! malformed action: invalid JSON at byte 1: expected an object, found `[`",
-            "9 delete std  ! `delete` is not possible: records are only ever added",
-            "10 create std  ! the document's line is missing: the request ends here",
-        ]);
+        assert_eq!(
+            items(body, &Limits::default()),
+            [
+                "1 index std  {\"m\":1}",
+                "3 index std  ! malformed action: invalid JSON at byte 10: expected an object, found `}`",
+                "5 index std  ! malformed action: unknown action `upsert`",
+                "6 index std  {\"m\":3}",
+                "8 index std  ! malformed action: invalid JSON at byte 1: expected an object, found `[`",
+                "9 delete std  ! `delete` is not possible: records are only ever added",
+                "10 create std  ! the document's line is missing: the request ends here",
+            ]
+        );
     }
 }

@@ -133,7 +133,12 @@ impl<'c> Columns<'c> {
 
     /// The column that takes the values of `name`, when there is one or one can be added; `value`
     /// decides the type of a new one. `None`: the field has its place in `attributes`.
-    pub(crate) fn resolve(&mut self, name: &str, form: NameForm, value: &Scalar<'_>) -> Option<ColumnId> {
+    pub(crate) fn resolve(
+        &mut self,
+        name: &str,
+        form: NameForm,
+        value: &Scalar<'_>,
+    ) -> Option<ColumnId> {
         if let Some(id) = self.by_name.get(name) {
             return Some(*id);
         }
@@ -168,7 +173,8 @@ impl<'c> Columns<'c> {
     #[inline]
     pub(crate) fn append(&mut self, id: ColumnId, row: usize, value: Scalar<'_>) -> bool {
         let column = &mut self.building[id as usize];
-        if let (Values::Int64(_), Scalar::Float(_), false) = (&column.values, &value, column.known) {
+        if let (Values::Int64(_), Scalar::Float(_), false) = (&column.values, &value, column.known)
+        {
             widen(column, id, &mut self.displaced);
         }
         let fits = match (&column.values, value) {

@@ -118,10 +118,19 @@ impl<'a> Scanner<'a> {
     /// When the text is not that of an object.
     #[inline]
     pub fn next_key(&mut self, first: &mut bool) -> Result<Option<JsonStr<'a>>, JsonError> {
+        if !self.at_key(first)? {
+            return Ok(None);
+        }
+        self.key().map(Some)
+    }
+
+    /// The first half of [`Self::next_key`]: goes to the key's opening quote; false at the end.
+    #[inline]
+    pub(crate) fn at_key(&mut self, first: &mut bool) -> Result<bool, JsonError> {
         match self.peek() {
             Some(b'}') => {
                 self.at += 1;
-                return Ok(None);
+                return Ok(false);
             }
             Some(b',') if !*first => {
                 self.at += 1;
@@ -134,12 +143,34 @@ impl<'a> Scanner<'a> {
             _ => return Err(self.unexpected("`,` or `}`")),
         }
         *first = false;
+        Ok(true)
+    }
+
+    /// The second half: takes the key and its colon.
+    #[inline]
+    pub(crate) fn key(&mut self) -> Result<JsonStr<'a>, JsonError> {
         let key = self.string()?;
         if self.peek() != Some(b':') {
             return Err(self.unexpected("`:`"));
         }
         self.at += 1;
-        Ok(Some(key))
+        Ok(key)
+    }
+
+    /// Takes the key and its colon if they are exactly this: `spelled` holds nothing that JSON
+    /// escapes. False, and nothing taken, if they are not.
+    #[inline]
+    pub(crate) fn take_key(&mut self, spelled: &str) -> bool {
+        let rest = &self.text.as_bytes()[self.at..];
+        let Some(after) = rest.get(1..).and_then(|rest| rest.strip_prefix(spelled.as_bytes()))
+        else {
+            return false;
+        };
+        let is_key = after.starts_with(b"\":");
+        if is_key {
+            self.at += spelled.len() + 3;
+        }
+        is_key
     }
 
     /// A string; its opening quote is next.

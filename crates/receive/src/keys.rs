@@ -36,6 +36,8 @@ pub(crate) enum Spelling {
 pub(crate) struct Node {
     pub(crate) parent: NodeId,
     pub(crate) key: Box<str>,
+    /// JSON spells the key as it is.
+    plain: bool,
     pub(crate) spelling: Spelling,
     /// The field of the dotted name; of a member its parent's.
     pub(crate) field: u32,
@@ -80,23 +82,32 @@ impl Keys {
         self.nodes.len()
     }
 
-    /// The node of `key` in `parent` after its sibling `before`, if it was met before.
+    /// The nodes that followed `before` in `parent` lately and for which `is_it` says so of their
+    /// key. Keys that JSON escapes are never likely.
     #[inline]
-    pub(crate) fn find(&mut self, parent: NodeId, before: NodeId, key: &JsonStr<'_>) -> Option<NodeId> {
-        if !key.escaped {
-            let likely = match before {
-                NONE => &self[parent].first,
-                _ => &self[before].next,
-            };
-            for id in likely {
-                if let Some(node) = self.nodes.get(*id as usize)
-                    && node.parent == parent
-                    && *node.key == *key.raw
-                {
-                    return Some(*id);
-                }
-            }
-        }
+    pub(crate) fn likely(
+        &self,
+        parent: NodeId,
+        before: NodeId,
+        mut is_it: impl FnMut(&str) -> bool,
+    ) -> Option<NodeId> {
+        let likely = match before {
+            NONE => &self[parent].first,
+            _ => &self[before].next,
+        };
+        likely.iter().copied().find(|id| {
+            let node = self.nodes.get(*id as usize);
+            node.is_some_and(|node| node.plain && node.parent == parent && is_it(&node.key))
+        })
+    }
+
+    /// The node of `key` in `parent` after its sibling `before`, if it was met before.
+    pub(crate) fn find(
+        &mut self,
+        parent: NodeId,
+        before: NodeId,
+        key: &JsonStr<'_>,
+    ) -> Option<NodeId> {
         let found = *self[parent].children.get(key.value().as_ref())?;
         self.remember(parent, before, found);
         Some(found)
@@ -143,6 +154,7 @@ impl Node {
         Self {
             parent,
             key: key.into(),
+            plain: !key.bytes().any(|b| matches!(b, b'"' | b'\\' | 0..0x20)),
             spelling,
             field,
             seen: 0,

@@ -212,15 +212,23 @@ impl<'c> BatchBuilder<'c> {
     ) -> Result<bool, RecordError> {
         scanner.begin_object(depth)?;
         let (mut first, mut before) = (true, NONE);
-        while let Some(key) = scanner.next_key(&mut first)? {
-            let node = match self.keys.find(parent, before, &key) {
+        while scanner.at_key(&mut first)? {
+            let node = match self.keys.likely(parent, before, |key| scanner.take_key(key)) {
                 Some(node) => node,
-                None => self.add_key(parent, before, &key),
+                None => self.node(parent, before, &scanner.key()?),
             };
             self.value(scanner, place, node, depth)?;
             before = node;
         }
         Ok(before != NONE)
+    }
+
+    /// The node of a key that was not the likely one.
+    fn node(&mut self, parent: NodeId, before: NodeId, key: &JsonStr<'_>) -> NodeId {
+        match self.keys.find(parent, before, key) {
+            Some(node) => node,
+            None => self.add_key(parent, before, key),
+        }
     }
 
     fn add_key(&mut self, parent: NodeId, before: NodeId, key: &JsonStr<'_>) -> NodeId {
@@ -263,7 +271,10 @@ impl<'c> BatchBuilder<'c> {
             }
             Some(b'-' | b'0'..=b'9') => {
                 let number = scanner.number()?;
-                Value::Number { span: place.span(start, number.text.len()), integer: number.integer }
+                Value::Number {
+                    span: place.span(start, number.text.len()),
+                    integer: number.integer,
+                }
             }
             Some(b't' | b'f') => Value::Bool(scanner.boolean()?),
             Some(b'{') if self.keys[node].spelling == Spelling::Nested => {
@@ -336,16 +347,21 @@ impl<'c> BatchBuilder<'c> {
     }
 
     /// Stages one field that is given by name.
-    fn field(&mut self, name: &str, form: NameForm, value: FieldValue<'_>) -> Result<(), RecordError> {
+    fn field(
+        &mut self,
+        name: &str,
+        form: NameForm,
+        value: FieldValue<'_>,
+    ) -> Result<(), RecordError> {
         let parent = match form {
             NameForm::Nested if name.contains('.') => FLATTENED,
             _ => ROOT,
         };
         let before = self.staged.last().map_or(NONE, |staged| staged.node);
         let key = JsonStr { raw: name, start: 0, escaped: false };
-        let node = match self.keys.find(parent, before, &key) {
+        let node = match self.keys.likely(parent, before, |likely| likely == name) {
             Some(node) => node,
-            None => self.add_key(parent, before, &key),
+            None => self.node(parent, before, &key),
         };
         let value = match value {
             FieldValue::Json(json) => return self.json_field(node, json),
@@ -405,7 +421,8 @@ impl<'c> BatchBuilder<'c> {
         loop {
             let candidates = self.staged.iter().enumerate().filter_map(|(at, staged)| {
                 let (column, rank) = staged.alias?;
-                let waiting = column == Canonical::Timestamp && after.is_none_or(|done| rank > done);
+                let waiting =
+                    column == Canonical::Timestamp && after.is_none_or(|done| rank > done);
                 (waiting && !matches!(staged.value, Value::Gone)).then_some((rank, at))
             });
             let Some((rank, at)) = candidates.min() else { return Ok(self.arrival) };
@@ -487,7 +504,8 @@ impl<'c> BatchBuilder<'c> {
         }
         let field = &mut self.fields[staged.field];
         if let Some(value) = staged.value.scalar(texts, &mut self.unescaped)
-            && let Some(column) = resolve(&mut field.target, &mut self.columns, &field.name, staged.literal, &value)
+            && let Some(column) =
+                resolve(&mut field.target, &mut self.columns, &field.name, staged.literal, &value)
             && self.columns.append(column, row, value)
         {
             let literal_column = self.columns.column(column).form == NameForm::Literal;
@@ -580,4 +598,3 @@ impl RecordBuilder<'_, '_> {
 pub(crate) fn too_long(bytes: u64, max: usize) -> String {
     RecordError::TooLong { bytes, max }.to_string()
 }
-

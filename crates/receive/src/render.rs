@@ -107,7 +107,8 @@ impl Rows {
             let literal = (column.form == NameForm::Literal) != listed.contains(&*column.name);
             record.insert(&column.name, form(literal), Cow::Owned(value));
         }
-        let mut members: Vec<_> = members.iter().filter(|(name, _)| *name != LITERAL_NAMES).collect();
+        let mut members: Vec<_> =
+            members.iter().filter(|(name, _)| *name != LITERAL_NAMES).collect();
         members.sort_by_key(|(name, _)| name.contains('.'));
         for (name, value) in members {
             let form = form(listed.contains(name));
@@ -130,7 +131,8 @@ fn object_members(json: &str) -> Result<Option<BTreeMap<String, &RawValue>>, Str
     if !json.starts_with('{') {
         return Ok(None);
     }
-    let members: BTreeMap<String, &RawValue> = serde_json::from_str(json).map_err(|e| e.to_string())?;
+    let members: BTreeMap<String, &RawValue> =
+        serde_json::from_str(json).map_err(|e| e.to_string())?;
     Ok((!members.is_empty()).then_some(members))
 }
 

@@ -69,7 +69,10 @@ pub(crate) enum Value {
     Gone,
     /// A string, without quotes.
     Text(Span, Spelled),
-    Number { span: Span, integer: bool },
+    Number {
+        span: Span,
+        integer: bool,
+    },
     Int(i64),
     Float(f64),
     Bool(bool),
@@ -91,7 +94,11 @@ pub(crate) struct Staged {
 impl Value {
     /// The value as a column might take it. `unescaped` is overwritten where it is needed.
     #[inline]
-    pub(crate) fn scalar<'t>(&self, texts: &Texts<'t>, unescaped: &'t mut String) -> Option<Scalar<'t>> {
+    pub(crate) fn scalar<'t>(
+        &self,
+        texts: &Texts<'t>,
+        unescaped: &'t mut String,
+    ) -> Option<Scalar<'t>> {
         match *self {
             Self::Text(span, Spelled::Escaped) => {
                 unescaped.clear();

@@ -51,8 +51,10 @@ fn attributes(decoded: &Decoded, row: usize) -> Option<Value> {
 #[test]
 fn nested_objects_become_dotted_columns_and_the_rest_is_kept() {
     let decoded = decode(concat!(
-        r#"{"timestamp":"2026-11-01T00:00:00.123456789Z","message":"m","a":{"b":1,"c":{"d":true}},"x":[1, 2],"n":null,"e":{}}"#, "\n",
-        r#"{"ts":1793491200.5,"msg":"é\n","a":{"b":1.5},"a.c.d":false,"x y":2}"#, "\n",
+        r#"{"timestamp":"2026-11-01T00:00:00.123456789Z","message":"m","a":{"b":1,"c":{"d":true}},"x":[1, 2],"n":null,"e":{}}"#,
+        "\n",
+        r#"{"ts":1793491200.5,"msg":"é\n","a":{"b":1.5},"a.c.d":false,"x y":2}"#,
+        "\n",
     ));
     assert_eq!(decoded.rejections, []);
     let batch = &decoded.batch;
@@ -62,10 +64,7 @@ fn nested_objects_become_dotted_columns_and_the_rest_is_kept() {
     assert_eq!(batch["message"].as_string::<i32>().value(1), "é\n");
     assert_eq!(attributes(&decoded, 0), Some(json!({"x":[1,2],"n":null,"e":{}})));
     assert_eq!(attributes(&decoded, 1), Some(json!({"x y":2,".":["a.c.d"]})));
-    assert_eq!(
-        batch["nanos"].as_primitive::<arrow::datatypes::Int16Type>().values(),
-        &[789, 0]
-    );
+    assert_eq!(batch["nanos"].as_primitive::<arrow::datatypes::Int16Type>().values(), &[789, 0]);
 }
 
 #[test]
@@ -105,8 +104,9 @@ fn values_that_do_not_fit_their_column_are_kept_as_they_were_spelled() {
 
 #[test]
 fn a_known_column_keeps_its_type() {
-    let columns = [("i", loglake_model::ColumnType::Int64), ("f", loglake_model::ColumnType::Float64)]
-        .map(|(name, kind)| loglake_model::Column::new(name, kind, NameForm::Nested));
+    let columns =
+        [("i", loglake_model::ColumnType::Int64), ("f", loglake_model::ColumnType::Float64)]
+            .map(|(name, kind)| loglake_model::Column::new(name, kind, NameForm::Nested));
     let schema = table().with(&columns, 10).unwrap();
     let text = "{\"i\":1.0,\"f\":2}\n{\"i\":1.5,\"f\":9007199254740993}\n{\"i\":-0.0,\"f\":-0}\n{\"I\":3}\n";
     let decoded = decode_with(text, &schema, &Limits::default());
@@ -129,14 +129,23 @@ fn fields_past_the_tables_columns_are_kept_in_attributes() {
 #[test]
 fn aliases_fill_the_columns_in_their_order() {
     let decoded = decode(concat!(
-        r#"{"@timestamp":"2026-11-01T00:00:00Z","time":"2026-11-02T00:00:00Z","log":{"level":"warn"},"body":"b","msg":"m","service.name":"s"}"#, "\n",
-        r#"{"timestamp":"soon","ts":1793491200,"level":30,"severity":"INFO","service":{"name":"t"}}"#, "\n",
+        r#"{"@timestamp":"2026-11-01T00:00:00Z","time":"2026-11-02T00:00:00Z","log":{"level":"warn"},"body":"b","msg":"m","service.name":"s"}"#,
+        "\n",
+        r#"{"timestamp":"soon","ts":1793491200,"level":30,"severity":"INFO","service":{"name":"t"}}"#,
+        "\n",
     ));
     let rows = render(&decoded.batch);
-    assert_eq!(rows[0], json!({"timestamp":"2026-11-01T00:00:00Z","time":"2026-11-02T00:00:00Z","level":"warn","message":"m","body":"b","service":"s"}));
-    assert_eq!(rows[1], json!({"timestamp":"soon","ts":1_793_491_200,"level":30,"severity":"INFO","service":"t"}));
+    assert_eq!(
+        rows[0],
+        json!({"timestamp":"2026-11-01T00:00:00Z","time":"2026-11-02T00:00:00Z","level":"warn","message":"m","body":"b","service":"s"})
+    );
+    assert_eq!(
+        rows[1],
+        json!({"timestamp":"soon","ts":1_793_491_200,"level":30,"severity":"INFO","service":"t"})
+    );
     assert_eq!(decoded.batch["level"].as_string::<i32>().value(1), "INFO");
-    let micros = decoded.batch["timestamp"].as_primitive::<arrow::datatypes::TimestampMicrosecondType>();
+    let micros =
+        decoded.batch["timestamp"].as_primitive::<arrow::datatypes::TimestampMicrosecondType>();
     assert_eq!(micros.value(1), 1_793_491_200_000_000);
 }
 
@@ -149,28 +158,46 @@ fn a_time_with_more_than_nanoseconds_is_kept_whole() {
 
 #[test]
 fn rejections_name_line_and_reason_and_leave_nothing_behind() {
-    let limits = Limits { record_bytes_max: 80, record_fields_max: 4, record_depth_max: 3, ..Limits::default() };
+    let limits = Limits {
+        record_bytes_max: 80,
+        record_fields_max: 4,
+        record_depth_max: 3,
+        ..Limits::default()
+    };
     let long = format!("{{\"k\":\"{}\"}}", "x".repeat(80));
     let text = [
-        br#"{"a":1}"#.as_slice(), br#"{"new":1,"a":}"#, b"", br#"[1]"#, b"{\"a\":\"\xff\"}", long.as_bytes(),
-        br#"{"a":1,"b":1,"c":1,"d":1,"e":1}"#, br#"{"a":{"b":[{}]}}"#, br#"{".":1}"#,
-        br#"{"time":"0001-01-01T00:00:00Z"}"#, br#"{"a":1}{"#, br#"{"a":"\ud800"}"#, b"{\"a\":2}\r",
+        br#"{"a":1}"#.as_slice(),
+        br#"{"new":1,"a":}"#,
+        b"",
+        br#"[1]"#,
+        b"{\"a\":\"\xff\"}",
+        long.as_bytes(),
+        br#"{"a":1,"b":1,"c":1,"d":1,"e":1}"#,
+        br#"{"a":{"b":[{}]}}"#,
+        br#"{".":1}"#,
+        br#"{"time":"0001-01-01T00:00:00Z"}"#,
+        br#"{"a":1}{"#,
+        br#"{"a":"\ud800"}"#,
+        b"{\"a\":2}\r",
     ]
     .join(b"\n".as_slice());
     let context = DecodeContext { schema: &table(), limits: &limits, arrival: ARRIVAL };
     let decoded = decode_ndjson(&text, 1, &context);
-    assert_eq!(reasons(&decoded), [
-        "2: invalid JSON at byte 14: expected a value, found `}`",
-        "4: invalid JSON at byte 1: expected an object, found `[`",
-        "5: invalid UTF-8 at byte 7",
-        "6: record of 88 bytes is longer than the limit of 80 bytes",
-        "7: more than 4 fields",
-        "8: invalid JSON at byte 12: nested deeper than 3 levels",
-        "9: the name `.` is not possible for a field",
-        "10: `time` is \"0001-01-01T00:00:00Z\", outside of 1970-01-01 to 2261-12-31",
-        "11: invalid JSON at byte 8: expected the end, found `{`",
-        "12: invalid JSON at byte 7: half of a surrogate pair without the other half",
-    ]);
+    assert_eq!(
+        reasons(&decoded),
+        [
+            "2: invalid JSON at byte 14: expected a value, found `}`",
+            "4: invalid JSON at byte 1: expected an object, found `[`",
+            "5: invalid UTF-8 at byte 7",
+            "6: record of 88 bytes is longer than the limit of 80 bytes",
+            "7: more than 4 fields",
+            "8: invalid JSON at byte 12: nested deeper than 3 levels",
+            "9: the name `.` is not possible for a field",
+            "10: `time` is \"0001-01-01T00:00:00Z\", outside of 1970-01-01 to 2261-12-31",
+            "11: invalid JSON at byte 8: expected the end, found `{`",
+            "12: invalid JSON at byte 7: half of a surrogate pair without the other half",
+        ]
+    );
     assert_eq!(decoded.batch.num_columns(), 3);
     assert_eq!(decoded.batch["a"].as_primitive::<Int64Type>().values(), &[1, 2]);
 }
@@ -198,15 +225,25 @@ fn fields_given_by_name_are_records_too() {
         assert!(record.finish());
     }
     let mut wrong = batch.record(3);
-    wrong.field("a", NameForm::Nested, FieldValue::Json("{")).field("b", NameForm::Nested, FieldValue::Int(1));
+    wrong.field("a", NameForm::Nested, FieldValue::Json("{")).field(
+        "b",
+        NameForm::Nested,
+        FieldValue::Int(1),
+    );
     assert!(!wrong.finish());
     drop(batch.record(4));
     assert!(batch.json_with(5, &[("_id", "x\n")], b"{\"message\":\"m\"}"));
     let decoded = batch.finish();
-    assert_eq!(reasons(&decoded), ["3: invalid JSON at byte 2: expected a key or `}`, found the end"]);
+    assert_eq!(
+        reasons(&decoded),
+        ["3: invalid JSON at byte 2: expected a key or `}`, found the end"]
+    );
     let rows = render(&decoded.batch);
     let expected = json!({"timestamp":"2026-11-01T00:00:00.000000001Z","service":"s\"1","a":{"b":1,"c":{"d":["A"],"e":2.5}},"tags":true});
-    assert_eq!(rows, [expected.clone(), expected, json!({"timestamp":ARRIVAL_TEXT,"_id":"x\n","message":"m"})]);
+    assert_eq!(
+        rows,
+        [expected.clone(), expected, json!({"timestamp":ARRIVAL_TEXT,"_id":"x\n","message":"m"})]
+    );
 }
 
 #[test]
@@ -215,10 +252,10 @@ fn a_body_may_be_an_array_of_records() {
     let context = DecodeContext { schema: &schema, limits: &limits, arrival: ARRIVAL };
     let decoded = decode_body(b" [{\"a\":1},\n{\"a\"\n:2}, 3, {\"a\":4}", &context).remove(0);
     assert_eq!(decoded.batch["a"].as_primitive::<Int64Type>().values(), &[1, 2, 4]);
-    assert_eq!(reasons(&decoded), [
-        "3: invalid JSON at byte 1: expected an object, found `3`",
-        "5: the array is not closed",
-    ]);
+    assert_eq!(
+        reasons(&decoded),
+        ["3: invalid JSON at byte 1: expected an object, found `3`", "5: the array is not closed",]
+    );
 }
 
 /// JSON with doubled keys possible.
@@ -238,7 +275,9 @@ impl std::fmt::Display for Json {
                 write!(f, "[{}]", items.join(", "))
             }
             Self::Object(members) => {
-                let member = |(key, value): &(String, Json)| format!("{}:{value}", Value::from(key.as_str()));
+                let member = |(key, value): &(String, Json)| {
+                    format!("{}:{value}", Value::from(key.as_str()))
+                };
                 write!(f, "{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(","))
             }
         }
@@ -248,30 +287,64 @@ impl std::fmt::Display for Json {
 fn records() -> impl Strategy<Value = Json> {
     let leaf = prop_oneof![
         prop::sample::select(vec![
-            "null", "true", "false", "0", "-0", "-0.0", "1.0", "1.5", "9007199254740993", "1e3", "{}", "[]",
-            "18446744073709551616", "0.1000000000000000055", "\"\\u0041\\ud83d\\ude00\"", "\"\"",
-        ]).prop_map(str::to_owned),
+            "null",
+            "true",
+            "false",
+            "0",
+            "-0",
+            "-0.0",
+            "1.0",
+            "1.5",
+            "9007199254740993",
+            "1e3",
+            "{}",
+            "[]",
+            "18446744073709551616",
+            "0.1000000000000000055",
+            "\"\\u0041\\ud83d\\ude00\"",
+            "\"\"",
+        ])
+        .prop_map(str::to_owned),
         any::<i64>().prop_map(|v| v.to_string()),
         "\\PC{0,12}".prop_map(|s| Value::from(s).to_string()),
     ];
-    let keys = || prop::sample::select(vec![
-        "a", "b", "c", "A", "", "a.b", "a.b.c", "b c", "é\"", "date", "nanos", "message", "level", "attributes", ".a",
-    ]);
+    let keys = || {
+        prop::sample::select(vec![
+            "a",
+            "b",
+            "c",
+            "A",
+            "",
+            "a.b",
+            "a.b.c",
+            "b c",
+            "é\"",
+            "date",
+            "nanos",
+            "message",
+            "level",
+            "attributes",
+            ".a",
+        ])
+    };
     let value = leaf.prop_map(Json::Leaf).prop_recursive(3, 12, 4, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(Json::Array),
-            prop::collection::vec((keys().prop_map(str::to_owned), inner), 0..4).prop_map(Json::Object),
+            prop::collection::vec((keys().prop_map(str::to_owned), inner), 0..4)
+                .prop_map(Json::Object),
         ]
     });
     let time = prop::option::of(0_i64..9_214_646_400_000_000_000);
-    (prop::collection::vec((keys().prop_map(str::to_owned), value), 0..6), time).prop_map(|(mut members, time)| {
-        if let Some(nanos) = time {
-            let time = chrono::DateTime::from_timestamp_nanos(nanos);
-            let text = time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
-            members.push(("timestamp".to_owned(), Json::Leaf(format!("\"{text}\""))));
-        }
-        Json::Object(members)
-    })
+    (prop::collection::vec((keys().prop_map(str::to_owned), value), 0..6), time).prop_map(
+        |(mut members, time)| {
+            if let Some(nanos) = time {
+                let time = chrono::DateTime::from_timestamp_nanos(nanos);
+                let text = time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
+                members.push(("timestamp".to_owned(), Json::Leaf(format!("\"{text}\""))));
+            }
+            Json::Object(members)
+        },
+    )
 }
 
 /// The dotted names of an object's values in both forms. A record where two spellings share a name
@@ -280,8 +353,12 @@ fn names(object: &[(String, Json)], path: Option<&str>, values: &mut Vec<(String
     for (key, value) in object {
         let name = path.map_or_else(|| key.clone(), |path| format!("{path}.{key}"));
         match value {
-            _ if key.contains('.') && path.is_some() => values.push((path.unwrap().to_owned(), false)),
-            Json::Object(members) if !members.is_empty() && !key.contains('.') => names(members, Some(&name), values),
+            _ if key.contains('.') && path.is_some() => {
+                values.push((path.unwrap().to_owned(), false))
+            }
+            Json::Object(members) if !members.is_empty() && !key.contains('.') => {
+                names(members, Some(&name), values)
+            }
             _ => values.push((name, path.is_none() && key.contains('.'))),
         }
     }
@@ -299,7 +376,9 @@ fn canonical(value: &Value) -> Value {
     match value {
         Value::Number(number) => {
             let float = number.as_f64().unwrap();
-            let int = number.as_i64().or_else(|| (float.fract() == 0.0 && float.abs() < 9e15).then_some(float as i64));
+            let int = number
+                .as_i64()
+                .or_else(|| (float.fract() == 0.0 && float.abs() < 9e15).then_some(float as i64));
             match int {
                 Some(0) if float.is_sign_negative() => "-0".into(),
                 Some(int) => int.to_string().into(),
@@ -307,7 +386,9 @@ fn canonical(value: &Value) -> Value {
             }
         }
         Value::Array(items) => items.iter().map(canonical).collect(),
-        Value::Object(members) => Value::Object(members.iter().map(|(k, v)| (k.clone(), canonical(v))).collect()),
+        Value::Object(members) => {
+            Value::Object(members.iter().map(|(k, v)| (k.clone(), canonical(v))).collect())
+        }
         other => other.clone(),
     }
 }
@@ -325,10 +406,13 @@ fn given_back(batch: &RecordBatch) -> Vec<Value> {
 
 fn as_views(batch: &RecordBatch) -> RecordBatch {
     let (mut fields, mut arrays) = (vec![], vec![]);
-    for (at, (field, array)) in batch.schema_ref().fields().iter().zip(batch.columns()).enumerate() {
+    for (at, (field, array)) in batch.schema_ref().fields().iter().zip(batch.columns()).enumerate()
+    {
         let kind = match field.data_type() {
             DataType::Utf8 if at % 2 == 0 => DataType::Utf8View,
-            DataType::Utf8 => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
+            DataType::Utf8 => {
+                DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+            }
             other => other.clone(),
         };
         let array: ArrayRef = cast(array, &kind).unwrap();

@@ -57,10 +57,7 @@ pub struct Context<'a> {
 
 /// Takes times without a zone as UTC: a choice for [`Context::local`].
 pub fn as_utc(naive: NaiveDateTime) -> Option<Timestamp> {
-    naive
-        .and_utc()
-        .timestamp_nanos_opt()
-        .map(Timestamp::from_nanos)
+    naive.and_utc().timestamp_nanos_opt().map(Timestamp::from_nanos)
 }
 
 /// The value of a field.
@@ -121,10 +118,7 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
-        self.fields
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value)
+        self.fields.iter().find(|(n, _)| n == name).map(|(_, value)| value)
     }
 
     /// Adds a value; a second one of the same name makes a list of the two.
@@ -156,9 +150,7 @@ impl<'a> Record<'a> {
         let own = |(name, value): (Cow<'a, str>, Value<'a>)| {
             (Cow::Owned(name.into_owned()), value.into_owned())
         };
-        Record {
-            fields: self.fields.into_iter().map(own).collect(),
-        }
+        Record { fields: self.fields.into_iter().map(own).collect() }
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) const ALL_KINDS: [ErrorKind; 9] = [
 ];
 
 /// The word for a kind in answers (`error.kind`).
-pub const fn kind_name(kind: ErrorKind) -> &'static str {
+pub(crate) const fn kind_name(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Retry => "retry",
         ErrorKind::Overloaded => "overloaded",
@@ -34,7 +34,7 @@ pub const fn kind_name(kind: ErrorKind) -> &'static str {
 }
 
 /// RFC 9110 status codes; 429 is RFC 6585.
-pub const fn http_status(kind: ErrorKind) -> StatusCode {
+pub(crate) const fn http_status(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::Retry | ErrorKind::Fenced => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Overloaded => StatusCode::TOO_MANY_REQUESTS,
@@ -47,7 +47,7 @@ pub const fn http_status(kind: ErrorKind) -> StatusCode {
 }
 
 /// Seconds for `Retry-After`, for the kinds that a later call may cure.
-pub const fn retry_after_seconds(kind: ErrorKind) -> Option<u64> {
+pub(crate) const fn retry_after_seconds(kind: ErrorKind) -> Option<u64> {
     match kind {
         ErrorKind::Retry | ErrorKind::Overloaded | ErrorKind::Fenced => Some(1),
         _ => None,
@@ -56,7 +56,7 @@ pub const fn retry_after_seconds(kind: ErrorKind) -> Option<u64> {
 
 /// gRPC codes, by the meanings in gRPC's `statuscodes.md`: `UNAVAILABLE` and `RESOURCE_EXHAUSTED`
 /// are the ones that clients retry.
-pub const fn grpc_code(kind: ErrorKind) -> Code {
+pub(crate) const fn grpc_code(kind: ErrorKind) -> Code {
     match kind {
         ErrorKind::Retry | ErrorKind::Fenced => Code::Unavailable,
         ErrorKind::Overloaded => Code::ResourceExhausted,
@@ -70,7 +70,7 @@ pub const fn grpc_code(kind: ErrorKind) -> Code {
 }
 
 /// `error.type` of Elasticsearch's answers. Its shippers retry by status, so the type only names.
-pub const fn elasticsearch_type(kind: ErrorKind) -> &'static str {
+pub(crate) const fn elasticsearch_type(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Retry | ErrorKind::Fenced => "unavailable_shards_exception",
         ErrorKind::Overloaded => "es_rejected_execution_exception",

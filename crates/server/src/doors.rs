@@ -18,17 +18,17 @@ use crate::metrics::Metrics;
 
 /// Bounds of the doors themselves; those of requests' contents are [`Limits`].
 #[derive(Clone, Debug)]
-pub struct DoorSettings {
+pub(crate) struct DoorSettings {
     /// Requests answered at once, running queries included; more are told to come back.
-    pub requests_max: usize,
+    pub(crate) requests_max: usize,
     /// Connections held at once, per listener; more wait in the listener's queue.
-    pub connections_max: usize,
+    pub(crate) connections_max: usize,
     /// Time to send a request's head, and the longest silence within its body.
-    pub idle_max: Duration,
+    pub(crate) idle_max: Duration,
     /// Time for running requests to end once the process was asked to stop.
-    pub drain_max: Duration,
+    pub(crate) drain_max: Duration,
     /// Blocks of about 4 MiB of all requests that are decoded or stored at once.
-    pub blocks_max: usize,
+    pub(crate) blocks_max: usize,
 }
 
 impl Default for DoorSettings {
@@ -74,7 +74,7 @@ pub struct Doors {
 
 /// All that a request needs. Cheap to clone.
 #[derive(Clone)]
-pub struct OpenDoors(Arc<State>);
+pub(crate) struct OpenDoors(Arc<State>);
 
 pub(crate) struct State {
     pub(crate) tenant: TenantName,
@@ -110,7 +110,7 @@ impl fmt::Debug for OpenDoors {
 impl OpenDoors {
     /// # Errors
     /// [`InvalidToken`] when no client could send the token.
-    pub fn new(doors: Doors, settings: DoorSettings) -> Result<Self, InvalidToken> {
+    pub(crate) fn new(doors: Doors, settings: DoorSettings) -> Result<Self, InvalidToken> {
         let mut registry = Registry::with_prefix("loglake");
         let metrics = Metrics::register(&mut registry);
         let process = doors.ingester.as_ref().map(|ingester| ingester.writer());

@@ -14,7 +14,7 @@ use crate::codes;
 /// A refused or failed call: its kind, its facts and, for SQL, the place of the mistake.
 #[derive(Clone, Debug, thiserror::Error, PartialEq)]
 #[error("{message}")]
-pub struct Failure {
+pub(crate) struct Failure {
     kind: ErrorKind,
     message: String,
     /// Line and column, from 1, of a mistake in the SQL.
@@ -26,37 +26,37 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let message = message.into();
         Self { kind, message, position: None, status: None, beside: Map::new() }
     }
 
-    pub fn invalid(message: impl Into<String>) -> Self {
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, message)
     }
 
     /// The same with another HTTP status than the kind's (413, 415, …).
-    pub fn with_status(mut self, status: StatusCode) -> Self {
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
         self.status = Some(status);
         self
     }
 
     /// The same with members beside `error` in the JSON answer: what was stored before it failed.
-    pub fn beside(mut self, members: Map<String, Value>) -> Self {
+    pub(crate) fn beside(mut self, members: Map<String, Value>) -> Self {
         self.beside = members;
         self
     }
 
-    pub const fn kind(&self) -> ErrorKind {
+    pub(crate) const fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.status.unwrap_or_else(|| codes::http_status(self.kind))
     }
 
     /// `{"error":{"kind":…,"message":…,"line":…,"column":…}}`, with what stands beside it.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let mut error = json!({"kind": codes::kind_name(self.kind), "message": self.message});
         if let Some((line, column)) = self.position {
             error["line"] = line.into();
@@ -68,7 +68,7 @@ impl Failure {
     }
 
     /// Elasticsearch's form: `{"error":{"type","reason","root_cause"},"status":…}`.
-    pub fn elasticsearch_json(&self) -> Value {
+    pub(crate) fn elasticsearch_json(&self) -> Value {
         let cause = json!({"type": codes::elasticsearch_type(self.kind), "reason": self.message});
         let mut error = cause.clone();
         error["root_cause"] = json!([cause]);
@@ -76,7 +76,7 @@ impl Failure {
     }
 
     /// Sets `Retry-After` where a later call may help.
-    pub fn retry_after(&self, response: &mut Response) {
+    pub(crate) fn retry_after(&self, response: &mut Response) {
         if let Some(seconds) = codes::retry_after_seconds(self.kind) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -93,7 +93,8 @@ impl IntoResponse for Failure {
 
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
-        let place = failure.position.map(|(line, column)| format!(" (line {line}, column {column})"));
+        let place =
+            failure.position.map(|(line, column)| format!(" (line {line}, column {column})"));
         let message = failure.message + place.as_deref().unwrap_or_default();
         Self::new(codes::grpc_code(failure.kind), message)
     }

@@ -26,7 +26,7 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 ///
 /// # Errors
 /// When the answers about the server's abilities cannot be built; a defect.
-pub fn router(doors: OpenDoors) -> Result<Router, arrow_flight::error::FlightError> {
+pub(crate) fn router(doors: OpenDoors) -> Result<Router, arrow_flight::error::FlightError> {
     let service = FlightServiceServer::new(FlightSql::new(doors.clone())?)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);

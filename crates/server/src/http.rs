@@ -27,7 +27,7 @@ use axum::routing::{get, post};
 use crate::doors::OpenDoors;
 
 /// All HTTP routes, behind the token and the bound on requests at once.
-pub fn router(doors: OpenDoors) -> Router {
+pub(crate) fn router(doors: OpenDoors) -> Router {
     let bulk = post(bulk::bulk).put(bulk::bulk);
     let bulk_of_index = post(bulk::bulk_of_index).put(bulk::bulk_of_index);
     Router::new()

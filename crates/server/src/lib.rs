@@ -8,12 +8,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod auth;
-pub mod codes;
+mod codes;
 mod doors;
 mod exposure;
 mod failure;
-pub mod flight;
-pub mod http;
+mod flight;
+mod http;
 mod ids;
 mod metrics;
 mod plain_types;
@@ -22,7 +22,6 @@ mod serve;
 mod test_lake;
 
 pub use auth::InvalidToken;
-pub use doors::{DoorSettings, Doors, OpenDoors};
+pub use doors::Doors;
 pub use exposure::{Exposed, check_exposure};
-pub use failure::Failure;
 pub use serve::{ServeError, serve};

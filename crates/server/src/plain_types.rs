@@ -18,7 +18,10 @@ pub(crate) fn plain_schema(schema: &Schema) -> SchemaRef {
 ///
 /// # Errors
 /// [`ArrowError`] when the batch is not of the schema that `schema` was made of.
-pub(crate) fn plain_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn plain_batch(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter().zip(schema.fields());
     let columns = columns
         .map(|(array, field)| match array.data_type() == field.data_type() {

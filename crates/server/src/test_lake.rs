@@ -48,8 +48,11 @@ impl FreshRows for OwnRows {
 pub(crate) async fn doors(token: Option<&str>) -> Doors {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let clock = Arc::new(TestClock(AtomicI64::new(1_793_538_000_000_000_000)));
-    let tables =
-        TableSettings { columns_max: 100, checkpoint_interval: 100, partition_by: PartitionBy::Hour };
+    let tables = TableSettings {
+        columns_max: 100,
+        checkpoint_interval: 100,
+        partition_by: PartitionBy::Hour,
+    };
     let catalog = Arc::new(Catalog::new(Arc::clone(&store), clock.clone(), tables));
     let dependencies = IngestDependencies {
         store: Arc::clone(&store),

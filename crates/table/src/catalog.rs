@@ -105,8 +105,8 @@ impl Catalog {
                 names.push((tenant.clone(), name));
             }
         }
-        let mut tables = stream::iter(&names)
-            .map(|(tenant, name)| self.table(tenant, name))
+        let mut tables = stream::iter(names)
+            .map(|(tenant, name)| async move { self.table(&tenant, &name).await })
             .buffer_unordered(OPENS_AT_ONCE);
         let mut failed = None;
         while let Some(opened) = tables.next().await {

@@ -12,10 +12,7 @@ pub enum WalError {
     Fenced { writer: WriterId, reason: Arc<str> },
     /// Nothing was written: too much waits already.
     #[error("{waiting_bytes} bytes of rows wait for the log already, the limit is {limit_bytes}")]
-    Overloaded {
-        waiting_bytes: usize,
-        limit_bytes: usize,
-    },
+    Overloaded { waiting_bytes: usize, limit_bytes: usize },
     /// Nothing was written and nothing will be: the store said so (disk full, no permission). The
     /// writer lives on and takes rows again as soon as the store does.
     #[error("the store takes no segments now: {reason}")]
@@ -29,16 +26,9 @@ pub enum WalError {
     Corrupt { object: String, problem: String },
     /// The call breaks a rule of the log: trimming what was never logged, forgetting an open log.
     #[error("{action} of writer {writer} refused: {problem}")]
-    Misuse {
-        action: &'static str,
-        writer: WriterId,
-        problem: String,
-    },
+    Misuse { action: &'static str, writer: WriterId, problem: String },
     #[error("cannot {action}: {source}")]
-    Store {
-        action: &'static str,
-        source: object_store::Error,
-    },
+    Store { action: &'static str, source: object_store::Error },
 }
 
 impl WalError {
@@ -66,9 +56,6 @@ impl WalError {
     }
 
     pub(crate) fn corrupt(object: impl ToString, problem: impl ToString) -> Self {
-        Self::Corrupt {
-            object: object.to_string(),
-            problem: problem.to_string(),
-        }
+        Self::Corrupt { object: object.to_string(), problem: problem.to_string() }
     }
 }

@@ -20,10 +20,7 @@ pub enum StoreFault {
 impl StoreFault {
     /// As an error of `store`.
     pub fn into_store_error(self, store: &'static str) -> object_store::Error {
-        object_store::Error::Generic {
-            store,
-            source: Box::new(self),
-        }
+        object_store::Error::Generic { store, source: Box::new(self) }
     }
 
     /// What `error` says about the write, if its store knows.
@@ -77,10 +74,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_a_doubt_unless_the_store_knows_better() {
-        let generic = |source| object_store::Error::Generic {
-            store: "test",
-            source,
-        };
+        let generic = |source| object_store::Error::Generic { store: "test", source };
         let timeout = generic("timed out".into());
         assert!(matches!(classify(&timeout), Attempt::InDoubt(_)));
         let full = StoreFault::NotStored(io::ErrorKind::StorageFull.into());
@@ -88,10 +82,8 @@ mod tests {
         assert!(matches!(classify(&wrapped), Attempt::NotStored(_)));
         let lost = StoreFault::SyncFailed(io::Error::other("EIO")).into_store_error("dir");
         assert!(matches!(classify(&lost), Attempt::SyncFailed(_)));
-        let forbidden = object_store::Error::PermissionDenied {
-            path: "p".into(),
-            source: "403".into(),
-        };
+        let forbidden =
+            object_store::Error::PermissionDenied { path: "p".into(), source: "403".into() };
         assert!(matches!(classify(&forbidden), Attempt::InDoubt(_)));
     }
 }

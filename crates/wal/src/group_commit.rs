@@ -78,7 +78,10 @@ pub(crate) enum Effect {
         delay: Duration,
     },
     /// Try to create the same bytes at the same number again.
-    Again { seq: SegmentSeq, delay: Duration },
+    Again {
+        seq: SegmentSeq,
+        delay: Duration,
+    },
     /// The segment is durable: hand it to the sink, then answer its appends.
     Deliver(SegmentSeq),
     Refuse {
@@ -201,9 +204,7 @@ impl GroupCommit {
     }
 
     fn flight(&mut self, seq: SegmentSeq) -> Option<&mut Flight> {
-        self.flights
-            .iter_mut()
-            .find(|flight| flight.seq == seq && !flight.created)
+        self.flights.iter_mut().find(|flight| flight.seq == seq && !flight.created)
     }
 
     fn append(&mut self, id: AppendId, bytes: usize, now: Duration, effects: &mut Vec<Effect>) {
@@ -214,22 +215,13 @@ impl GroupCommit {
         } else if !self.waiting.is_empty()
             && self.waiting_bytes.saturating_add(bytes) > self.rules.queue_bytes_max
         {
-            Refusal::Overloaded {
-                waiting_bytes: self.waiting_bytes,
-            }
+            Refusal::Overloaded { waiting_bytes: self.waiting_bytes }
         } else {
             self.waiting_bytes = self.waiting_bytes.saturating_add(bytes);
-            self.waiting.push_back(Waiting {
-                id,
-                bytes,
-                since: now,
-            });
+            self.waiting.push_back(Waiting { id, bytes, since: now });
             return;
         };
-        effects.push(Effect::Refuse {
-            appends: vec![id],
-            why,
-        });
+        effects.push(Effect::Refuse { appends: vec![id], why });
     }
 
     fn not_stored(
@@ -273,21 +265,14 @@ impl GroupCommit {
         };
         let delay = back_off(flight.failures);
         effects.push(Effect::Refuse { appends, why });
-        effects.push(Effect::Create {
-            seq,
-            content: Content::Empty,
-            delay,
-        });
+        effects.push(Effect::Create { seq, content: Content::Empty, delay });
     }
 
     fn refuse_waiting(&mut self, why: &Refusal, effects: &mut Vec<Effect>) {
         self.waiting_bytes = 0;
         let appends: Vec<AppendId> = self.waiting.drain(..).map(|waiting| waiting.id).collect();
         if !appends.is_empty() {
-            effects.push(Effect::Refuse {
-                appends,
-                why: why.clone(),
-            });
+            effects.push(Effect::Refuse { appends, why: why.clone() });
         }
     }
 
@@ -303,15 +288,8 @@ impl GroupCommit {
     fn fence(&mut self, from: SegmentSeq, reason: &Arc<str>, effects: &mut Vec<Effect>) {
         let why = Refusal::Fenced(Arc::clone(reason));
         while self.flights.back().is_some_and(|flight| flight.seq >= from) {
-            if let Some(Flight {
-                content: Content::Rows(appends),
-                ..
-            }) = self.flights.pop_back()
-            {
-                effects.push(Effect::Refuse {
-                    appends,
-                    why: why.clone(),
-                });
+            if let Some(Flight { content: Content::Rows(appends), .. }) = self.flights.pop_back() {
+                effects.push(Effect::Refuse { appends, why: why.clone() });
             }
         }
         self.refuse_waiting(&why, effects);
@@ -346,11 +324,7 @@ impl GroupCommit {
                 effects.push(Effect::Deliver(flight.seq));
             }
         }
-        if !self
-            .flights
-            .iter()
-            .any(|flight| flight.content == Content::Empty)
-        {
+        if !self.flights.iter().any(|flight| flight.content == Content::Empty) {
             self.probing = None;
         }
     }
@@ -394,11 +368,7 @@ impl GroupCommit {
     fn launch(&mut self, content: Content, effects: &mut Vec<Effect>) {
         let seq = self.next;
         self.next = seq.next();
-        effects.push(Effect::Create {
-            seq,
-            content: content.clone(),
-            delay: Duration::ZERO,
-        });
+        effects.push(Effect::Create { seq, content: content.clone(), delay: Duration::ZERO });
         self.flights.push_back(Flight {
             seq,
             content,
@@ -414,10 +384,7 @@ impl Flight {
     fn again(&mut self) -> Effect {
         let delay = back_off(self.failures);
         self.failures = self.failures.saturating_add(1);
-        Effect::Again {
-            seq: self.seq,
-            delay,
-        }
+        Effect::Again { seq: self.seq, delay }
     }
 }
 

@@ -69,11 +69,7 @@ impl LogView {
             }
         }
         floors.sort_unstable();
-        let mut view = Self {
-            floor: floors.pop(),
-            old_floors: floors,
-            ..Self::default()
-        };
+        let mut view = Self { floor: floors.pop(), old_floors: floors, ..Self::default() };
         for (seq, bytes) in numbered {
             if view.floor.is_some_and(|floor| seq <= floor) {
                 view.trimmed.push(seq);
@@ -125,11 +121,7 @@ mod tests {
         let view = view(&[("0", 900), ("2", 900), ("1", 800), ("4", 900)]);
         assert_eq!(
             view.segments,
-            [
-                (SegmentSeq(0), 900),
-                (SegmentSeq(1), 800),
-                (SegmentSeq(2), 900)
-            ]
+            [(SegmentSeq(0), 900), (SegmentSeq(1), 800), (SegmentSeq(2), 900)]
         );
         assert_eq!(view.void, seqs(&[4]));
         assert_eq!(view.next(), SegmentSeq(3));
@@ -139,10 +131,7 @@ mod tests {
     #[test]
     fn a_seal_ends_the_log_and_counts_only_above_the_highest_floor() {
         let sealed = view(&[("0", 900), ("1", SEAL_BYTES), ("2", 900)]);
-        assert_eq!(
-            (sealed.seal, sealed.void.clone()),
-            (Some(SegmentSeq(1)), seqs(&[2]))
-        );
+        assert_eq!((sealed.seal, sealed.void.clone()), (Some(SegmentSeq(1)), seqs(&[2])));
         assert!(!sealed.has_gap());
         let below = view(&[("3", SEAL_BYTES), ("f3", 0), ("f2", 0), ("4", 900)]);
         assert_eq!((below.seal, below.floor), (None, Some(SegmentSeq(3))));
@@ -155,18 +144,8 @@ mod tests {
     #[test]
     fn foreign_names_and_impossible_numbers_are_left_alone() {
         let max = u64::MAX.to_string();
-        let names = [
-            "x",
-            "1",
-            "99999999999999999999",
-            "floor-1",
-            "+0000000000000000001",
-            &max,
-        ];
-        assert_eq!(
-            LogView::of(names.map(|name| (name, 900))),
-            LogView::default()
-        );
+        let names = ["x", "1", "99999999999999999999", "floor-1", "+0000000000000000001", &max];
+        assert_eq!(LogView::of(names.map(|name| (name, 900))), LogView::default());
         assert_eq!(LogView::default().next(), SegmentSeq(0));
     }
 

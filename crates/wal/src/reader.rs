@@ -32,12 +32,7 @@ pub struct Log {
 
 impl Log {
     pub(crate) fn of(writer: WriterId, view: LogView) -> Self {
-        Self {
-            writer,
-            floor: view.floor,
-            segments: view.segments,
-            seal: view.seal,
-        }
+        Self { writer, floor: view.floor, segments: view.segments, seal: view.seal }
     }
 }
 
@@ -57,13 +52,9 @@ impl Reader {
     /// [`WalError::Store`] when the listing fails.
     pub async fn writers(&self) -> Result<Vec<WriterId>, WalError> {
         let objects = self.store.list(Some(&Path::from(WRITERS)));
-        let objects: Vec<_> = objects
-            .try_collect()
-            .await
-            .map_err(WalError::store("list the writers"))?;
-        let ids = objects
-            .iter()
-            .filter_map(|object| object.location.filename()?.parse().ok());
+        let objects: Vec<_> =
+            objects.try_collect().await.map_err(WalError::store("list the writers"))?;
+        let ids = objects.iter().filter_map(|object| object.location.filename()?.parse().ok());
         let mut ids: Vec<WriterId> = ids.collect();
         ids.sort_unstable();
         Ok(ids)
@@ -76,9 +67,7 @@ impl Reader {
     /// # Errors
     /// [`WalError::Store`] when the listing fails.
     pub async fn log(&self, writer: WriterId) -> Result<Log, WalError> {
-        view(self.store.as_ref(), writer)
-            .await
-            .map(|view| Log::of(writer, view))
+        view(self.store.as_ref(), writer).await.map(|view| Log::of(writer, view))
     }
 
     /// The footer index: tables, rows, sizes, of one segment.
@@ -140,21 +129,15 @@ impl Reader {
         let path = segment_path(writer, seq);
         let mut wanted = TAIL_BYTES;
         loop {
-            let (bytes, object_bytes) = self
-                .suffix(&path, wanted)
-                .await
-                .map_err(|e| read_error(e, writer, seq))?;
+            let (bytes, object_bytes) =
+                self.suffix(&path, wanted).await.map_err(|e| read_error(e, writer, seq))?;
             if seal::decode(&bytes).is_some() {
                 return Err(WalError::Gone { writer, seq });
             }
             match segment::decode_tail(&bytes, object_bytes) {
                 Ok(Tail::Footer(footer)) => {
                     belongs(&footer, writer, seq, &path)?;
-                    return Ok(SegmentTail {
-                        footer,
-                        bytes,
-                        object_bytes,
-                    });
+                    return Ok(SegmentTail { footer, bytes, object_bytes });
                 }
                 Ok(Tail::NeedsBytes(more)) if more > wanted => wanted = more,
                 Ok(Tail::NeedsBytes(_)) => {
@@ -201,19 +184,13 @@ fn belongs(
         return Ok(());
     }
     let (writer, seq) = (footer.writer, footer.sequence);
-    Err(WalError::corrupt(
-        path,
-        format!("holds segment {seq} of writer {writer}"),
-    ))
+    Err(WalError::corrupt(path, format!("holds segment {seq} of writer {writer}")))
 }
 
 fn read_error(error: object_store::Error, writer: WriterId, seq: SegmentSeq) -> WalError {
     match error {
         object_store::Error::NotFound { .. } => WalError::Gone { writer, seq },
-        source => WalError::Store {
-            action: "read a segment",
-            source,
-        },
+        source => WalError::Store { action: "read a segment", source },
     }
 }
 
@@ -239,9 +216,5 @@ async fn list(store: &dyn ObjectStore, writer: WriterId) -> Result<LogView, WalE
         .try_collect()
         .await
         .map_err(WalError::store("list a log"))?;
-    Ok(LogView::of(
-        objects
-            .iter()
-            .filter_map(|o| Some((o.location.filename()?, o.size))),
-    ))
+    Ok(LogView::of(objects.iter().filter_map(|o| Some((o.location.filename()?, o.size)))))
 }

@@ -26,19 +26,13 @@ pub struct Recoverer {
 
 impl Recoverer {
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self {
-            store,
-            sealer: "recovery".to_owned(),
-        }
+        Self { store, sealer: "recovery".to_owned() }
     }
 
     /// Who seals, in a few words, as people will read it in the seal.
     #[must_use]
     pub fn named(self, sealer: impl Into<String>) -> Self {
-        Self {
-            sealer: sealer.into(),
-            ..self
-        }
+        Self { sealer: sealer.into(), ..self }
     }
 
     /// Creates the seal at the first free number above the highest floor (moving on when it loses
@@ -58,9 +52,7 @@ impl Recoverer {
             creates = creates.saturating_add(1);
             let path = segment_path(writer, number);
             let bytes = seal::encode(&self.sealer);
-            let create = self
-                .store
-                .put_opts(&path, bytes.into(), PutMode::Create.into());
+            let create = self.store.put_opts(&path, bytes.into(), PutMode::Create.into());
             match create.await {
                 Err(error) if classify(&error) != Attempt::Exists => {
                     failures += 1;
@@ -86,16 +78,10 @@ impl Recoverer {
         if view.floor != Some(up_to) {
             if up_to >= view.next() {
                 let problem = format!("segment {up_to} is not in the log");
-                return Err(WalError::Misuse {
-                    action: "trimming",
-                    writer,
-                    problem,
-                });
+                return Err(WalError::Misuse { action: "trimming", writer, problem });
             }
             let path = floor_path(writer, up_to);
-            let create = self
-                .store
-                .put_opts(&path, Default::default(), PutMode::Create.into());
+            let create = self.store.put_opts(&path, Default::default(), PutMode::Create.into());
             match create.await {
                 Err(e) if classify(&e) != Attempt::Exists => {
                     return Err(WalError::store("raise the floor of a log")(e));
@@ -103,23 +89,13 @@ impl Recoverer {
                 _ => {}
             }
         }
-        let committed = view
-            .segments
-            .iter()
-            .map(|(seq, _)| *seq)
-            .filter(|seq| *seq <= up_to);
+        let committed = view.segments.iter().map(|(seq, _)| *seq).filter(|seq| *seq <= up_to);
         let segments = view.trimmed.iter().copied().chain(committed);
-        let floors = view
-            .old_floors
-            .iter()
-            .copied()
-            .chain(view.floor.filter(|f| *f < up_to));
+        let floors = view.old_floors.iter().copied().chain(view.floor.filter(|f| *f < up_to));
         // Segments first: were a floor gone and a segment left, nothing else would be wrong, but
         // the next trim would have to be told of it.
-        self.delete(segments.map(|seq| segment_path(writer, seq)).collect())
-            .await?;
-        self.delete(floors.map(|floor| floor_path(writer, floor)).collect())
-            .await
+        self.delete(segments.map(|seq| segment_path(writer, seq)).collect()).await?;
+        self.delete(floors.map(|floor| floor_path(writer, floor)).collect()).await
     }
 
     /// Removes `_writers/<writer>`: sealed, all committed. The seal and the highest floor stay, so
@@ -131,34 +107,21 @@ impl Recoverer {
         let view = view(self.store.as_ref(), writer).await?;
         if view.seal.is_none() {
             let problem = "its log is not sealed".to_owned();
-            return Err(WalError::Misuse {
-                action: "forgetting",
-                writer,
-                problem,
-            });
+            return Err(WalError::Misuse { action: "forgetting", writer, problem });
         }
-        self.delete(
-            view.void
-                .iter()
-                .map(|seq| segment_path(writer, *seq))
-                .collect(),
-        )
-        .await?;
+        self.delete(view.void.iter().map(|seq| segment_path(writer, *seq)).collect()).await?;
         self.delete(vec![writer_path(writer)]).await
     }
 
     async fn delete(&self, paths: Vec<Path>) -> Result<(), WalError> {
         let paths = stream::iter(paths.into_iter().map(Ok)).boxed();
-        let deleted = self
-            .store
-            .delete_stream(paths)
-            .filter_map(|deleted| async move {
-                match deleted {
-                    // Somebody else was here, or a lost answer.
-                    Err(object_store::Error::NotFound { .. }) => None,
-                    deleted => Some(deleted),
-                }
-            });
+        let deleted = self.store.delete_stream(paths).filter_map(|deleted| async move {
+            match deleted {
+                // Somebody else was here, or a lost answer.
+                Err(object_store::Error::NotFound { .. }) => None,
+                deleted => Some(deleted),
+            }
+        });
         deleted
             .try_for_each(|_| async { Ok(()) })
             .await
@@ -177,11 +140,7 @@ fn next_seal(view: &LogView, creates: u32) -> Option<SegmentSeq> {
         return None;
     }
     let goes_ahead = creates >= 3 && creates % 2 == 1;
-    let ahead = if goes_ahead {
-        1u64 << creates.min(10)
-    } else {
-        0
-    };
+    let ahead = if goes_ahead { 1u64 << creates.min(10) } else { 0 };
     Some(SegmentSeq(view.next().0.saturating_add(ahead)))
 }
 
@@ -191,10 +150,7 @@ mod tests {
 
     #[test]
     fn a_seal_goes_to_the_first_free_number_and_ahead_when_it_keeps_losing() {
-        let mut view = LogView {
-            floor: Some(SegmentSeq(4)),
-            ..LogView::default()
-        };
+        let mut view = LogView { floor: Some(SegmentSeq(4)), ..LogView::default() };
         for creates in [0, 1, 2, 4, 6] {
             assert_eq!(next_seal(&view, creates), Some(SegmentSeq(5)));
         }

@@ -65,9 +65,7 @@ pub(crate) struct FooterPart {
 
 impl FooterPart {
     pub(crate) fn length(&self) -> Option<u64> {
-        self.streams
-            .iter()
-            .try_fold(0u64, |sum, bytes| sum.checked_add(*bytes))
+        self.streams.iter().try_fold(0u64, |sum, bytes| sum.checked_add(*bytes))
     }
 
     /// Where the part is in the object.

@@ -55,10 +55,7 @@ pub struct FaultyStore {
 
 impl FaultyStore {
     pub fn new(inner: Arc<dyn ObjectStore>, script: Script) -> Self {
-        Self {
-            inner,
-            script: Arc::new(Mutex::new(script)),
-        }
+        Self { inner, script: Arc::new(Mutex::new(script)) }
     }
 
     /// These faults for the next writes, then none.
@@ -141,10 +138,7 @@ fn lock(script: &Mutex<Script>) -> MutexGuard<'_, Script> {
 }
 
 fn timed_out() -> Error {
-    Error::Generic {
-        store: STORE,
-        source: io::Error::from(io::ErrorKind::TimedOut).into(),
-    }
+    Error::Generic { store: STORE, source: io::Error::from(io::ErrorKind::TimedOut).into() }
 }
 
 /// Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
@@ -168,9 +162,7 @@ impl fmt::Display for FaultyStore {
 
 impl fmt::Debug for FaultyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FaultyStore")
-            .field("inner", &self.inner)
-            .finish_non_exhaustive()
+        f.debug_struct("FaultyStore").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 
@@ -196,12 +188,7 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.read(
-            Operation::Get,
-            location,
-            self.inner.get_opts(location, options),
-        )
-        .await
+        self.read(Operation::Get, location, self.inner.get_opts(location, options)).await
     }
 
     fn delete_stream(
@@ -220,11 +207,7 @@ impl ObjectStore for FaultyStore {
                 }
                 let mut deleted = inner.delete_stream(stream::iter([Ok(location)]).boxed());
                 let deleted = deleted.next().await.unwrap_or_else(|| Err(timed_out()));
-                if fault == Fault::LostAnswer {
-                    Err(timed_out())
-                } else {
-                    deleted
-                }
+                if fault == Fault::LostAnswer { Err(timed_out()) } else { deleted }
             }
         };
         locations.then(one).boxed()
@@ -239,12 +222,10 @@ impl ObjectStore for FaultyStore {
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let work = self.inner.list_with_delimiter(prefix);
-        self.read(Operation::List, prefix.unwrap_or(&Path::default()), work)
-            .await
+        self.read(Operation::List, prefix.unwrap_or(&Path::default()), work).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.write(Operation::Put, to, self.inner.copy_opts(from, to, options))
-            .await
+        self.write(Operation::Put, to, self.inner.copy_opts(from, to, options)).await
     }
 }

@@ -38,17 +38,12 @@ impl DurableSink for Sink {
 fn rows(values: &[i64]) -> Vec<TablePart> {
     let column: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
     let batch = RecordBatch::try_from_iter([("n", column)]).unwrap();
-    vec![TablePart {
-        table: TABLE,
-        batches: vec![batch],
-    }]
+    vec![TablePart { table: TABLE, batches: vec![batch] }]
 }
 
 fn values(parts: &[TablePart]) -> Vec<i64> {
     let batches = parts.iter().flat_map(|part| &part.batches);
-    batches
-        .flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec())
-        .collect()
+    batches.flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect()
 }
 
 fn memory() -> Arc<dyn ObjectStore> {
@@ -56,20 +51,12 @@ fn memory() -> Arc<dyn ObjectStore> {
 }
 
 fn settings() -> WalSettings {
-    WalSettings {
-        linger: Duration::from_millis(5),
-        ..WalSettings::default()
-    }
+    WalSettings { linger: Duration::from_millis(5), ..WalSettings::default() }
 }
 
 async fn start(store: &Arc<dyn ObjectStore>) -> (Arc<Writer>, Arc<Sink>) {
     let sink = Arc::new(Sink::default());
-    let writer = Writer::start(
-        Arc::clone(store),
-        WRITER,
-        settings(),
-        Arc::clone(&sink) as _,
-    );
+    let writer = Writer::start(Arc::clone(store), WRITER, settings(), Arc::clone(&sink) as _);
     (Arc::new(writer.await.unwrap()), sink)
 }
 
@@ -94,17 +81,10 @@ async fn what_is_acknowledged_is_in_the_store_and_the_sink_in_order() {
     let seqs = join_all(appends).await;
     let log = read_all(&store).await;
     assert_eq!(sink.told(), log);
-    assert!(
-        log.len() < 10,
-        "{} segments for 100 appends at once",
-        log.len()
-    );
+    assert!(log.len() < 10, "{} segments for 100 appends at once", log.len());
     let by_seq: BTreeMap<_, _> = log.into_iter().collect();
     for (n, seq) in seqs.into_iter().enumerate() {
-        assert!(
-            by_seq[&seq].contains(&(n as i64)),
-            "row {n} is not in segment {seq}"
-        );
+        assert!(by_seq[&seq].contains(&(n as i64)), "row {n} is not in segment {seq}");
     }
     assert_eq!(Reader::new(store).writers().await.unwrap(), [WRITER]);
 }
@@ -116,23 +96,13 @@ async fn the_reader_takes_one_table_and_names_what_is_gone() {
     let big: Vec<i64> = (0..200_000).map(|n| n * 7_919 % 1_000_003).collect();
     let mut parts = rows(&big);
     let other = TableId::from_uuid(Uuid::from_u128(3));
-    parts.push(TablePart {
-        table: other,
-        batches: rows(&[1, 2]).remove(0).batches,
-    });
+    parts.push(TablePart { table: other, batches: rows(&[1, 2]).remove(0).batches });
     let seq = writer.append(parts).await.unwrap();
     let reader = Reader::new(store);
     let index = reader.index(WRITER, seq).await.unwrap();
-    let found: Vec<_> = index
-        .parts
-        .iter()
-        .map(|part| (part.table, part.rows))
-        .collect();
+    let found: Vec<_> = index.parts.iter().map(|part| (part.table, part.rows)).collect();
     assert_eq!(found, [(TABLE, 200_000), (other, 2)]);
-    assert!(
-        index.parts[0].bytes > 64 << 10,
-        "more than comes with the footer"
-    );
+    assert!(index.parts[0].bytes > 64 << 10, "more than comes with the footer");
     for (table, expected) in [(TABLE, big), (other, vec![1, 2])] {
         let batches = reader.rows(WRITER, seq, table).await.unwrap();
         assert_eq!(values(&[TablePart { table, batches }]), expected);
@@ -146,26 +116,13 @@ async fn the_reader_takes_one_table_and_names_what_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_is_no_failure_and_nothing_is_doubled() {
     let inner = memory();
-    let faults = [
-        Fault::None,
-        Fault::LostAnswer,
-        Fault::LostRequest,
-        Fault::LostAnswer,
-    ];
+    let faults = [Fault::None, Fault::LostAnswer, Fault::LostRequest, Fault::LostAnswer];
     let store: Arc<dyn ObjectStore> = Arc::new(FaultyStore::puts(Arc::clone(&inner), faults));
     let (writer, sink) = start(&store).await;
     for n in 0..3 {
-        assert_eq!(
-            writer.append(rows(&[n])).await.unwrap(),
-            SegmentSeq(n as u64)
-        );
+        assert_eq!(writer.append(rows(&[n])).await.unwrap(), SegmentSeq(n as u64));
     }
-    assert_eq!(
-        sink.told(),
-        (0..3)
-            .map(|n| (SegmentSeq(n as u64), vec![n]))
-            .collect::<Vec<_>>()
-    );
+    assert_eq!(sink.told(), (0..3).map(|n| (SegmentSeq(n as u64), vec![n])).collect::<Vec<_>>());
     assert_eq!(read_all(&inner).await, sink.told());
 }
 
@@ -189,21 +146,11 @@ async fn a_sealed_writer_is_fenced_and_its_log_stays_as_it_was() {
     let refused = writer.append(rows(&[2])).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Fenced);
     assert!(writer.is_fenced());
-    assert_eq!(
-        writer.append(rows(&[3])).await.unwrap_err().kind(),
-        ErrorKind::Fenced
-    );
+    assert_eq!(writer.append(rows(&[3])).await.unwrap_err().kind(), ErrorKind::Fenced);
     assert_eq!(writer.close().await.unwrap_err().kind(), ErrorKind::Fenced);
-    assert_eq!(
-        recoverer.seal(WRITER).await.unwrap(),
-        log,
-        "sealing twice is sealing once"
-    );
+    assert_eq!(recoverer.seal(WRITER).await.unwrap(), log, "sealing twice is sealing once");
     assert_eq!(read_all(&store).await, sink.told());
-    let seal = Reader::new(store)
-        .segment(WRITER, SegmentSeq(1))
-        .await
-        .unwrap_err();
+    let seal = Reader::new(store).segment(WRITER, SegmentSeq(1)).await.unwrap_err();
     assert_eq!(seal.kind(), ErrorKind::NotFound, "a seal is no segment");
 }
 
@@ -221,10 +168,7 @@ async fn closing_writes_what_waits_and_seals() {
     for append in waiting {
         append.await.unwrap().unwrap();
     }
-    assert_eq!(
-        writer.append(rows(&[9])).await.unwrap_err().kind(),
-        ErrorKind::Fenced
-    );
+    assert_eq!(writer.append(rows(&[9])).await.unwrap_err().kind(), ErrorKind::Fenced);
     assert_eq!(read_all(&store).await, sink.told());
     let log = Reader::new(Arc::clone(&store)).log(WRITER).await.unwrap();
     assert!(log.seal.is_some());
@@ -250,24 +194,16 @@ async fn a_full_disk_is_said_and_the_writer_goes_on_when_there_is_room() {
     tokio::time::sleep(Duration::from_secs(6)).await;
     writer.append(rows(&[4])).await.unwrap();
     let expected = [(0, vec![1]), (1, vec![]), (2, vec![4])];
-    assert_eq!(
-        sink.told(),
-        expected.map(|(seq, rows)| (SegmentSeq(seq), rows))
-    );
+    assert_eq!(sink.told(), expected.map(|(seq, rows)| (SegmentSeq(seq), rows)));
     assert_eq!(read_all(&inner).await, sink.told());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_fsync_ends_the_writer() {
-    let store: Arc<dyn ObjectStore> = Arc::new(FaultyStore::puts(
-        memory(),
-        [Fault::None, Fault::SyncFailed],
-    ));
+    let store: Arc<dyn ObjectStore> =
+        Arc::new(FaultyStore::puts(memory(), [Fault::None, Fault::SyncFailed]));
     let (writer, sink) = start(&store).await;
-    assert_eq!(
-        writer.append(rows(&[1])).await.unwrap_err().kind(),
-        ErrorKind::Fenced
-    );
+    assert_eq!(writer.append(rows(&[1])).await.unwrap_err().kind(), ErrorKind::Fenced);
     assert!(writer.is_fenced() && sink.told().is_empty());
 }
 
@@ -284,21 +220,11 @@ async fn trimming_raises_the_floor_first_and_seals_count_above_it_only() {
     }
     let misuse = recoverer.trim(WRITER, SegmentSeq(9)).await.unwrap_err();
     assert_eq!(misuse.kind(), ErrorKind::Internal);
-    assert_eq!(
-        recoverer.forget(WRITER).await.unwrap_err().kind(),
-        ErrorKind::Internal
-    );
+    assert_eq!(recoverer.forget(WRITER).await.unwrap_err().kind(), ErrorKind::Internal);
     let reader = Reader::new(Arc::clone(&store));
     let log = reader.log(WRITER).await.unwrap();
     assert_eq!((log.floor, log.segments.len()), (Some(SegmentSeq(3)), 1));
-    assert_eq!(
-        reader
-            .index(WRITER, SegmentSeq(3))
-            .await
-            .unwrap_err()
-            .kind(),
-        ErrorKind::NotFound
-    );
+    assert_eq!(reader.index(WRITER, SegmentSeq(3)).await.unwrap_err().kind(), ErrorKind::NotFound);
     // A seal that somebody slow puts where a segment was trimmed is none.
     let low = segment_path(WRITER, SegmentSeq(2));
     store.put(&low, seal::encode("slow").into()).await.unwrap();
@@ -309,14 +235,8 @@ async fn trimming_raises_the_floor_first_and_seals_count_above_it_only() {
     recoverer.forget(WRITER).await.unwrap();
     assert!(reader.writers().await.unwrap().is_empty());
     let log = reader.log(WRITER).await.unwrap();
-    assert_eq!(
-        (log.floor, log.seal),
-        (Some(SegmentSeq(4)), Some(SegmentSeq(5)))
-    );
-    assert!(
-        store.head(&low).await.is_err(),
-        "the next trim sweeps below the floor"
-    );
+    assert_eq!((log.floor, log.seal), (Some(SegmentSeq(4)), Some(SegmentSeq(5))));
+    assert!(store.head(&low).await.is_err(), "the next trim sweeps below the floor");
 }
 
 #[tokio::test(start_paused = true)]
@@ -324,27 +244,14 @@ async fn a_gap_hides_what_is_after_it_and_forgetting_sweeps_it() {
     let store = memory();
     store.put(&writer_path(WRITER), "{}".into()).await.unwrap();
     for n in [0, 2] {
-        let object = segment::encode(
-            WRITER,
-            SegmentSeq(n),
-            &rows(&[n as i64]),
-            Default::default(),
-        );
-        store
-            .put(&segment_path(WRITER, SegmentSeq(n)), object.unwrap().into())
-            .await
-            .unwrap();
+        let object = segment::encode(WRITER, SegmentSeq(n), &rows(&[n as i64]), Default::default());
+        store.put(&segment_path(WRITER, SegmentSeq(n)), object.unwrap().into()).await.unwrap();
     }
     let recoverer = Recoverer::new(Arc::clone(&store));
     let log = recoverer.seal(WRITER).await.unwrap();
     assert_eq!((log.segments.len(), log.seal), (1, Some(SegmentSeq(1))));
     recoverer.forget(WRITER).await.unwrap();
-    assert!(
-        store
-            .head(&segment_path(WRITER, SegmentSeq(2)))
-            .await
-            .is_err()
-    );
+    assert!(store.head(&segment_path(WRITER, SegmentSeq(2))).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -353,14 +260,7 @@ async fn damage_is_found_and_named() {
     let (writer, _) = start(&store).await;
     let seq = writer.append(rows(&[1, 2, 3])).await.unwrap();
     let path = segment_path(WRITER, seq);
-    let mut bytes = store
-        .get(&path)
-        .await
-        .unwrap()
-        .bytes()
-        .await
-        .unwrap()
-        .to_vec();
+    let mut bytes = store.get(&path).await.unwrap().bytes().await.unwrap().to_vec();
     bytes[100] ^= 1;
     store.put(&path, bytes.into()).await.unwrap();
     let reader = Reader::new(Arc::clone(&store));
@@ -373,10 +273,7 @@ async fn damage_is_found_and_named() {
     }
     let moved = segment::encode(WRITER, SegmentSeq(7), &rows(&[1]), Default::default()).unwrap();
     store.put(&path, moved.into()).await.unwrap();
-    assert_eq!(
-        reader.index(WRITER, seq).await.unwrap_err().kind(),
-        ErrorKind::Corrupt
-    );
+    assert_eq!(reader.index(WRITER, seq).await.unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
 /// A writer, its appenders and several recoverers at once over a store that fails: what was
@@ -386,12 +283,7 @@ async fn race(seed: u64) {
     let store: Arc<dyn ObjectStore> =
         Arc::new(FaultyStore::seeded(Arc::clone(&inner), seed, seed % 40));
     let sink = Arc::new(Sink::default());
-    let start = Writer::start(
-        Arc::clone(&store),
-        WRITER,
-        settings(),
-        Arc::clone(&sink) as _,
-    );
+    let start = Writer::start(Arc::clone(&store), WRITER, settings(), Arc::clone(&sink) as _);
     let Ok(writer) = start.await.map(Arc::new) else {
         return;
     };
@@ -425,11 +317,7 @@ async fn race(seed: u64) {
     for seal in sealed {
         let seal = seal.unwrap();
         let seqs: Vec<_> = seal.segments.iter().map(|(seq, _)| *seq).collect();
-        assert_eq!(
-            seqs,
-            log.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
-            "seed {seed}"
-        );
+        assert_eq!(seqs, log.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), "seed {seed}");
     }
     let stored: Vec<i64> = log.iter().flat_map(|(_, rows)| rows.clone()).collect();
     for outcomes in join_all(appenders).await {
@@ -443,17 +331,10 @@ async fn race(seed: u64) {
         }
     }
     // Whatever it still tries, it meets the seal.
-    while !matches!(
-        writer.append(rows(&[-1])).await,
-        Err(WalError::Fenced { .. })
-    ) {}
+    while !matches!(writer.append(rows(&[-1])).await, Err(WalError::Fenced { .. })) {}
     assert!(writer.is_fenced());
     assert!(log.starts_with(&sink.told()), "seed {seed}");
-    assert_eq!(
-        read_all(&inner).await,
-        log,
-        "the log changed after its seal, seed {seed}"
-    );
+    assert_eq!(read_all(&inner).await, log, "the log changed after its seal, seed {seed}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -478,11 +359,7 @@ async fn a_crash_at_any_write_keeps_what_was_acknowledged() {
         // From some write on the process is gone: nothing it sends arrives.
         let script = move |operation, _: &object_store::path::Path| {
             puts += u64::from(operation == Operation::Put);
-            if puts > crash_at {
-                Fault::LostRequest
-            } else {
-                Fault::None
-            }
+            if puts > crash_at { Fault::LostRequest } else { Fault::None }
         };
         let store: Arc<dyn ObjectStore> =
             Arc::new(FaultyStore::new(Arc::clone(&inner), Box::new(script)));
@@ -498,15 +375,8 @@ async fn a_crash_at_any_write_keeps_what_was_acknowledged() {
             }
         }
         drop(writer);
-        Recoverer::new(Arc::clone(&inner))
-            .seal(WRITER)
-            .await
-            .unwrap();
-        assert_eq!(
-            read_all(&inner).await,
-            acknowledged,
-            "crash at write {crash_at}"
-        );
+        Recoverer::new(Arc::clone(&inner)).seal(WRITER).await.unwrap();
+        assert_eq!(read_all(&inner).await, acknowledged, "crash at write {crash_at}");
         assert_eq!(sink.told(), acknowledged);
     }
 }
@@ -516,12 +386,6 @@ async fn a_number_taken_by_other_bytes_fences() {
     let store = memory();
     let (writer, _) = start(&store).await;
     let path = segment_path(WRITER, SegmentSeq(0));
-    store
-        .put_opts(&path, "foreign".into(), PutMode::Create.into())
-        .await
-        .unwrap();
-    assert_eq!(
-        writer.append(rows(&[1])).await.unwrap_err().kind(),
-        ErrorKind::Fenced
-    );
+    store.put_opts(&path, "foreign".into(), PutMode::Create.into()).await.unwrap();
+    assert_eq!(writer.append(rows(&[1])).await.unwrap_err().kind(), ErrorKind::Fenced);
 }

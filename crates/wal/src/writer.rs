@@ -41,14 +41,8 @@ pub struct Writer {
 
 #[derive(Debug)]
 enum Command {
-    Append {
-        parts: Vec<TablePart>,
-        bytes: usize,
-        answer: Answer<SegmentSeq>,
-    },
-    Close {
-        answer: Answer<()>,
-    },
+    Append { parts: Vec<TablePart>, bytes: usize, answer: Answer<SegmentSeq> },
+    Close { answer: Answer<()> },
 }
 
 type Answer<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -71,12 +65,7 @@ impl Writer {
         let queue_bytes_max = settings.queue_bytes_max;
         let driver = Driver::new(store, id, settings, sink, Arc::clone(&over));
         tokio::spawn(driver.run(inbox));
-        Ok(Self {
-            id,
-            commands,
-            over,
-            queue_bytes_max,
-        })
+        Ok(Self { id, commands, over, queue_bytes_max })
     }
 
     pub const fn id(&self) -> WriterId {
@@ -94,17 +83,8 @@ impl Writer {
     /// not in the log and never will be. [`WalError::Fenced`]: they may be or not, and this writer
     /// is over.
     pub async fn append(&self, parts: Vec<TablePart>) -> Result<SegmentSeq, WalError> {
-        let bytes = parts
-            .iter()
-            .flat_map(|part| &part.batches)
-            .map(batch_bytes)
-            .sum();
-        self.ask(|answer| Command::Append {
-            parts,
-            bytes,
-            answer,
-        })
-        .await
+        let bytes = parts.iter().flat_map(|part| &part.batches).map(batch_bytes).sum();
+        self.ask(|answer| Command::Append { parts, bytes, answer }).await
     }
 
     /// Whether this writer has lost its place (or met an error that ends it, or was closed).
@@ -135,14 +115,10 @@ impl Writer {
             },
         };
         Err(match refusal {
-            Refusal::Fenced(reason) => WalError::Fenced {
-                writer: self.id,
-                reason,
-            },
-            Refusal::Overloaded { waiting_bytes } => WalError::Overloaded {
-                waiting_bytes,
-                limit_bytes: self.queue_bytes_max,
-            },
+            Refusal::Fenced(reason) => WalError::Fenced { writer: self.id, reason },
+            Refusal::Overloaded { waiting_bytes } => {
+                WalError::Overloaded { waiting_bytes, limit_bytes: self.queue_bytes_max }
+            }
             Refusal::NotStored(reason) => WalError::NotStored { reason },
             Refusal::Unencodable(reason) => WalError::Unencodable { reason },
         })
@@ -279,11 +255,7 @@ impl Driver {
 
     fn landed(&mut self, landed: Result<Landed, tokio::task::JoinError>) -> Event {
         match landed {
-            Ok(Landed {
-                seq,
-                prepared,
-                event,
-            }) => {
+            Ok(Landed { seq, prepared, event }) => {
                 self.prepared.insert(seq, prepared);
                 event
             }
@@ -293,11 +265,7 @@ impl Driver {
 
     fn command(&mut self, command: Command) -> Event {
         match command {
-            Command::Append {
-                parts,
-                bytes,
-                answer,
-            } => {
+            Command::Append { parts, bytes, answer } => {
                 let id = self.next_append;
                 self.next_append += 1;
                 self.rows.insert(id, parts);
@@ -313,11 +281,7 @@ impl Driver {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Create {
-                seq,
-                content,
-                delay,
-            } => {
+            Effect::Create { seq, content, delay } => {
                 let prepared = self.gather(seq, content);
                 self.attempt(seq, prepared, delay);
             }
@@ -327,11 +291,7 @@ impl Driver {
                 }
             }
             Effect::Deliver(seq) => {
-                let parts = self
-                    .prepared
-                    .remove(&seq)
-                    .map(|p| p.parts)
-                    .unwrap_or_default();
+                let parts = self.prepared.remove(&seq).map(|p| p.parts).unwrap_or_default();
                 self.sink.durable(seq, parts);
                 for append in self.appends.remove(&seq).unwrap_or_default() {
                     self.answer(append, Ok(seq));
@@ -365,25 +325,15 @@ impl Driver {
         self.appends.remove(&seq);
         match content {
             Content::Rows(appends) => {
-                let parts = appends
-                    .iter()
-                    .filter_map(|id| self.rows.remove(id))
-                    .flatten();
+                let parts = appends.iter().filter_map(|id| self.rows.remove(id)).flatten();
                 let parts = parts.collect();
                 self.appends.insert(seq, appends);
-                Prepared {
-                    parts,
-                    ..Prepared::default()
-                }
+                Prepared { parts, ..Prepared::default() }
             }
             Content::Empty => Prepared::default(),
             Content::Seal => {
                 let bytes = Some(seal::encode("its own writer, at its end"));
-                Prepared {
-                    bytes,
-                    content: Kind::Seal,
-                    ..Prepared::default()
-                }
+                Prepared { bytes, content: Kind::Seal, ..Prepared::default() }
             }
         }
     }
@@ -438,11 +388,7 @@ async fn encode(
     let work = move || {
         let parts = segment::combine(prepared.parts)?;
         let bytes = segment::encode(writer, seq, &parts, compression)?;
-        Ok::<_, arrow::error::ArrowError>(Prepared {
-            bytes: Some(bytes),
-            parts,
-            ..prepared
-        })
+        Ok::<_, arrow::error::ArrowError>(Prepared { bytes: Some(bytes), parts, ..prepared })
     };
     match tokio::task::spawn_blocking(work).await {
         Ok(encoded) => encoded.map_err(|e| e.to_string().into()),

@@ -75,19 +75,10 @@ impl Directory {
             }
         } else {
             // Still in their grace: etcd has not heard of them since it lost its history.
-            self.members = before
-                .into_iter()
-                .filter(|(_, known)| known.until.is_some())
-                .collect();
+            self.members = before.into_iter().filter(|(_, known)| known.until.is_some()).collect();
         }
         for member in listing.members {
-            self.members.insert(
-                member.id.clone(),
-                Known {
-                    member,
-                    until: None,
-                },
-            );
+            self.members.insert(member.id.clone(), Known { member, until: None });
         }
         self.duties = listing.duties.into_iter().collect();
         self.cluster = listing.cluster;
@@ -99,13 +90,7 @@ impl Directory {
         for change in changes {
             match change {
                 Change::MemberCame(member) => {
-                    self.members.insert(
-                        member.id.clone(),
-                        Known {
-                            member,
-                            until: None,
-                        },
-                    );
+                    self.members.insert(member.id.clone(), Known { member, until: None });
                 }
                 Change::MemberWent(id) => {
                     self.members.remove(&id);
@@ -123,8 +108,7 @@ impl Directory {
 
     /// Forgets whose grace is over; tells when to call again.
     pub(super) fn forget(&mut self, now: Instant) -> Option<Instant> {
-        self.members
-            .retain(|_, known| known.until.is_none_or(|until| now < until));
+        self.members.retain(|_, known| known.until.is_none_or(|until| now < until));
         self.members.values().filter_map(|known| known.until).min()
     }
 
@@ -140,9 +124,7 @@ impl Directory {
 
     /// Whether this process is a member that etcd does not list.
     pub(super) fn own_is_missing(&self) -> bool {
-        self.own
-            .as_ref()
-            .is_some_and(|own| !self.members.contains_key(&own.id))
+        self.own.as_ref().is_some_and(|own| !self.members.contains_key(&own.id))
     }
 
     /// Whether a duty won at revision `created` is known to be somebody else's or nobody's now.
@@ -170,12 +152,7 @@ mod tests {
 
     fn listing(cluster: u64, revision: i64, ids: &[&str]) -> Listing {
         let members = ids.iter().copied().map(member).collect();
-        Listing {
-            cluster,
-            revision,
-            members,
-            duties: vec![],
-        }
+        Listing { cluster, revision, members, duties: vec![] }
     }
 
     fn ids(directory: &Directory) -> Vec<String> {
@@ -245,21 +222,12 @@ mod tests {
         let now = Instant::now();
         directory.relist(listing(1, 5, &[]), now, GRACE);
         assert!(!directory.duty_is_lost("d", 6), "not seen yet");
-        let taken = Change::DutyTaken {
-            name: "d".to_owned(),
-            created: 6,
-        };
+        let taken = Change::DutyTaken { name: "d".to_owned(), created: 6 };
         directory.apply(vec![taken.clone()], 6);
         assert!(!directory.duty_is_lost("d", 6));
         directory.apply(vec![Change::DutyFree("d".to_owned())], 7);
         assert!(directory.duty_is_lost("d", 6));
-        directory.apply(
-            vec![Change::DutyTaken {
-                name: "d".to_owned(),
-                created: 8,
-            }],
-            8,
-        );
+        directory.apply(vec![Change::DutyTaken { name: "d".to_owned(), created: 8 }], 8);
         assert!(directory.duty_is_lost("d", 6));
         assert!(!directory.duty_is_lost("d", 8));
         // A listing that does not show it any more.

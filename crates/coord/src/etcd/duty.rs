@@ -61,16 +61,13 @@ pub(super) async fn try_win(
             if answer.succeeded() {
                 return Ok(answer.header().map(|header| header.revision()));
             }
-            Ok(answer
-                .op_responses()
-                .iter()
-                .find_map(|response| match response {
-                    TxnOpResponse::Get(got) => {
-                        let ours = got.kvs().iter().find(|kv| kv.value() == value.as_bytes());
-                        ours.map(|kv| kv.create_revision())
-                    }
-                    _ => None,
-                }))
+            Ok(answer.op_responses().iter().find_map(|response| match response {
+                TxnOpResponse::Get(got) => {
+                    let ours = got.kvs().iter().find(|kv| kv.value() == value.as_bytes());
+                    ours.map(|kv| kv.create_revision())
+                }
+                _ => None,
+            }))
         }
     });
     Ok(created.await?.map(|created| EtcdDuty {
@@ -90,13 +87,7 @@ impl Duty for EtcdDuty {
         loop {
             let lease_gone = session.borrow_and_update().lease() != Some(self.lease);
             directory.borrow_and_update();
-            if lease_gone
-                || self
-                    .shared
-                    .directory
-                    .lock()
-                    .duty_is_lost(&self.name, self.created)
-            {
+            if lease_gone || self.shared.directory.lock().duty_is_lost(&self.name, self.created) {
                 return;
             }
             tokio::select! {
@@ -112,11 +103,7 @@ impl Drop for EtcdDuty {
     fn drop(&mut self) {
         let (name, lease, created) = (std::mem::take(&mut self.name), self.lease, self.created);
         // Without a receiver the process is ending, and with it the lease.
-        let _ = self.releases.send(Release {
-            name,
-            lease,
-            created,
-        });
+        let _ = self.releases.send(Release { name, lease, created });
     }
 }
 

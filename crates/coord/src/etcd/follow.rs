@@ -34,9 +34,7 @@ async fn follow(shared: &Shared, backoff: &mut Backoff) -> Result<String, Failur
     let next = shared.directory.lock().revision() + 1;
     let options = WatchOptions::new().with_prefix().with_start_revision(next);
     let mut etcd = shared.client.clone();
-    let mut changes = shared
-        .attempt(etcd.watch(shared.keys.root(), Some(options)))
-        .await?;
+    let mut changes = shared.attempt(etcd.watch(shared.keys.root(), Some(options))).await?;
     loop {
         let grace_ends = shared.update(|directory| directory.forget(Instant::now()));
         let answer = tokio::select! {
@@ -50,35 +48,22 @@ async fn follow(shared: &Shared, backoff: &mut Backoff) -> Result<String, Failur
         };
         if answer.canceled() {
             let compacted = answer.compact_revision();
-            return Ok(format!(
-                "{} (compacted up to {compacted})",
-                answer.cancel_reason()
-            ));
+            return Ok(format!("{} (compacted up to {compacted})", answer.cancel_reason()));
         }
         backoff.succeeded();
-        take(
-            shared,
-            answer.events(),
-            answer.header().map_or(0, |header| header.revision()),
-        );
+        take(shared, answer.events(), answer.header().map_or(0, |header| header.revision()));
     }
 }
 
 async fn list(shared: &Shared) -> Result<(), Failure> {
     let mut etcd = shared.client.clone();
     let options = GetOptions::new().with_prefix();
-    let answer = shared
-        .attempt(etcd.get(shared.keys.root(), Some(options)))
-        .await?;
+    let answer = shared.attempt(etcd.get(shared.keys.root(), Some(options))).await?;
     let Some(header) = answer.header() else {
         return Err(Failure::Away("an answer without a header".to_owned()));
     };
     let (cluster, revision) = (header.cluster_id(), header.revision());
-    let mut listing = Listing {
-        cluster,
-        revision,
-        ..Listing::default()
-    };
+    let mut listing = Listing { cluster, revision, ..Listing::default() };
     for key in answer.kvs() {
         match put(&shared.keys, key) {
             Some(Change::MemberCame(member)) => listing.members.push(member),
@@ -98,13 +83,8 @@ async fn list(shared: &Shared) -> Result<(), Failure> {
 }
 
 fn take(shared: &Shared, events: &[Event], revision: i64) {
-    let changes: Vec<Change> = events
-        .iter()
-        .filter_map(|e| change(&shared.keys, e))
-        .collect();
-    let somebody_went = changes
-        .iter()
-        .any(|change| matches!(change, Change::MemberWent(_)));
+    let changes: Vec<Change> = events.iter().filter_map(|e| change(&shared.keys, e)).collect();
+    let somebody_went = changes.iter().any(|change| matches!(change, Change::MemberWent(_)));
     let missing = shared.update(|directory| {
         directory.apply(changes, revision);
         somebody_went && directory.own_is_missing()
@@ -140,9 +120,8 @@ fn put(keys: &Keys, key: &KeyValue) -> Option<Change> {
                 None
             }
         },
-        Place::Duty(name) => Some(Change::DutyTaken {
-            name: name.to_owned(),
-            created: key.create_revision(),
-        }),
+        Place::Duty(name) => {
+            Some(Change::DutyTaken { name: name.to_owned(), created: key.create_revision() })
+        }
     }
 }

@@ -26,13 +26,9 @@ impl Keys {
     pub(super) fn new(prefix: &str) -> Result<Self, CoordError> {
         let prefix = prefix.trim_end_matches('/');
         if prefix.is_empty() {
-            return Err(CoordError::Settings(
-                "the prefix of keys in etcd is empty".to_owned(),
-            ));
+            return Err(CoordError::Settings("the prefix of keys in etcd is empty".to_owned()));
         }
-        Ok(Self {
-            root: format!("{prefix}/"),
-        })
+        Ok(Self { root: format!("{prefix}/") })
     }
 
     /// The prefix of all keys of this lake.
@@ -50,9 +46,7 @@ impl Keys {
 
     /// `None` for a key that is not ours, or of a newer version.
     pub(super) fn place<'a>(&self, key: &'a [u8]) -> Option<Place<'a>> {
-        let key = std::str::from_utf8(key)
-            .ok()?
-            .strip_prefix(self.root.as_str())?;
+        let key = std::str::from_utf8(key).ok()?.strip_prefix(self.root.as_str())?;
         if let Some(id) = key.strip_prefix(MEMBERS) {
             return Some(Place::Member(id));
         }
@@ -68,21 +62,10 @@ mod tests {
     fn a_key_tells_what_it_is_of() {
         let keys = Keys::new("/lakes/one/").unwrap();
         assert_eq!(keys.member("a"), "/lakes/one/members/a");
-        assert_eq!(
-            keys.place(keys.member("a").as_bytes()),
-            Some(Place::Member("a"))
-        );
+        assert_eq!(keys.place(keys.member("a").as_bytes()), Some(Place::Member("a")));
         let duty = keys.duty("compact/default/logs");
-        assert_eq!(
-            keys.place(duty.as_bytes()),
-            Some(Place::Duty("compact/default/logs"))
-        );
-        for foreign in [
-            "/lakes/one1/members/a",
-            "/lakes/one/other/a",
-            "members/a",
-            "",
-        ] {
+        assert_eq!(keys.place(duty.as_bytes()), Some(Place::Duty("compact/default/logs")));
+        for foreign in ["/lakes/one1/members/a", "/lakes/one/other/a", "members/a", ""] {
             assert_eq!(keys.place(foreign.as_bytes()), None, "{foreign}");
         }
         assert_eq!(keys.place(b"/lakes/one/members/\xff"), None);

@@ -34,12 +34,7 @@ impl LeaseClock {
     /// A lease granted for `ttl` by an answer to a request sent at `sent`.
     pub(super) fn granted(sent: Instant, ttl: Duration) -> Self {
         let backoff = Backoff::new(RETRY_FIRST, ttl / 3);
-        Self {
-            ttl,
-            ends: sent + ttl,
-            next: sent + ttl / 3,
-            backoff,
-        }
+        Self { ttl, ends: sent + ttl, next: sent + ttl / 3, backoff }
     }
 
     pub(super) fn step(&self, now: Instant) -> Step {

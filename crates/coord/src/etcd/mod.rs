@@ -90,11 +90,9 @@ impl Etcd {
             .with_connect_timeout(settings.timeout)
             .with_keep_alive(PING_EVERY, settings.timeout)
             .with_require_leader(true);
-        let client = Client::connect(&settings.endpoints, Some(options))
-            .await
-            .map_err(|e| {
-                CoordError::Settings(format!("endpoints {:?}: {e}", settings.endpoints))
-            })?;
+        let client = Client::connect(&settings.endpoints, Some(options)).await.map_err(|e| {
+            CoordError::Settings(format!("endpoints {:?}: {e}", settings.endpoints))
+        })?;
         let shared = Arc::new(Shared {
             settings,
             keys,
@@ -113,11 +111,7 @@ impl Etcd {
         tasks.spawn(session::run(Arc::clone(&shared)));
         tasks.spawn(follow::run(Arc::clone(&shared)));
         tasks.spawn(duty::release_dropped(Arc::clone(&shared), released));
-        Ok(Self {
-            shared,
-            releases,
-            _tasks: tasks,
-        })
+        Ok(Self { shared, releases, _tasks: tasks })
     }
 }
 
@@ -130,16 +124,10 @@ impl Drop for Etcd {
 #[async_trait]
 impl Coordinator for Etcd {
     async fn register(&self, member: Member) -> Result<(), CoordError> {
-        self.shared
-            .update(|directory| directory.set_own(Some(member.clone())));
-        self.shared
-            .wanted
-            .send_replace(Wanted::Open(Some(member.clone())));
+        self.shared.update(|directory| directory.set_own(Some(member.clone())));
+        self.shared.wanted.send_replace(Wanted::Open(Some(member.clone())));
         let published = |session: &Session| session.published() == Some(&member);
-        self.shared
-            .await_session("take the member in", published)
-            .await
-            .map(drop)
+        self.shared.await_session("take the member in", published).await.map(drop)
     }
 
     fn members(&self) -> watch::Receiver<Arc<Vec<Member>>> {
@@ -235,11 +223,7 @@ impl Shared {
     }
 
     fn away(&self, call: &'static str, reason: String) -> CoordError {
-        CoordError::Away {
-            call,
-            waited: self.settings.timeout,
-            reason,
-        }
+        CoordError::Away { call, waited: self.settings.timeout, reason }
     }
 }
 
@@ -258,10 +242,6 @@ const NO_LEASE: &str = "lease not found";
 impl From<etcd_client::Error> for Failure {
     fn from(error: etcd_client::Error) -> Self {
         let text = error.to_string();
-        if text.contains(NO_LEASE) {
-            Self::NoLease
-        } else {
-            Self::Away(text)
-        }
+        if text.contains(NO_LEASE) { Self::NoLease } else { Self::Away(text) }
     }
 }

@@ -31,7 +31,9 @@ pub(super) enum Session {
         published: Option<Member>,
     },
     /// Ended by the owner; whether etcd was told so.
-    Left { told: Result<(), String> },
+    Left {
+        told: Result<(), String>,
+    },
 }
 
 impl Session {
@@ -148,10 +150,7 @@ impl<'a> Hold<'a> {
         let ttl = Duration::from_secs(granted.ttl().max(1).unsigned_abs());
         let lease = granted.id();
         tracing::info!(lease = format!("{lease:x}"), ?ttl, "etcd granted a lease");
-        shared.session.send_replace(Session::Held {
-            lease,
-            published: None,
-        });
+        shared.session.send_replace(Session::Held { lease, published: None });
         Ok(Self {
             shared,
             lease,
@@ -200,12 +199,7 @@ impl<'a> Hold<'a> {
         let sent = Instant::now();
         match self
             .shared
-            .attempt(Self::exchange(
-                &self.shared.client,
-                self.lease,
-                self.ttl,
-                &mut self.stream,
-            ))
+            .attempt(Self::exchange(&self.shared.client, self.lease, self.ttl, &mut self.stream))
             .await
         {
             Ok(left) => self.clock.answered(sent, left),
@@ -234,9 +228,7 @@ impl<'a> Hold<'a> {
         keeper.keep_alive().await?;
         match answers.message().await? {
             Some(answer) => Ok(Duration::from_secs(answer.ttl().max(0).unsigned_abs())),
-            None => Err(etcd_client::Error::LeaseKeepAliveError(
-                "the stream has ended".to_owned(),
-            )),
+            None => Err(etcd_client::Error::LeaseKeepAliveError("the stream has ended".to_owned())),
         }
     }
 
@@ -257,18 +249,12 @@ impl<'a> Hold<'a> {
         let options = PutOptions::new().with_lease(self.lease);
         let sent = Instant::now();
         let mut etcd = self.shared.client.clone();
-        match self
-            .shared
-            .attempt(etcd.put(key, json, Some(options)))
-            .await
-        {
+        match self.shared.attempt(etcd.put(key, json, Some(options))).await {
             Ok(_) => {
                 self.publish_backoff.succeeded();
                 self.published = Some(member);
                 let (lease, published) = (self.lease, self.published.clone());
-                self.shared
-                    .session
-                    .send_replace(Session::Held { lease, published });
+                self.shared.session.send_replace(Session::Held { lease, published });
             }
             Err(Failure::NoLease) => self.clock.answered(sent, Duration::ZERO),
             Err(Failure::Away(reason)) => {

@@ -15,10 +15,7 @@ async fn behind_proxy(test: &str) -> Option<(EtcdGroup, Proxy, String)> {
     let direct = EtcdGroup::new(test)?;
     let real = direct.settings.endpoints[0].clone();
     let proxy = Proxy::to(&real).await;
-    let settings = EtcdSettings {
-        endpoints: vec![proxy.url.clone()],
-        ..direct.settings
-    };
+    let settings = EtcdSettings { endpoints: vec![proxy.url.clone()], ..direct.settings };
     Some((EtcdGroup { settings }, proxy, real))
 }
 
@@ -48,9 +45,7 @@ async fn an_outage_keeps_the_members_and_ends_the_duties() {
     let duty = win(&a, "compact").await;
 
     proxy.cut();
-    timeout(LEASE * 2, duty.lost())
-        .await
-        .expect("lost when the lease may have ended");
+    timeout(LEASE * 2, duty.lost()).await.expect("lost when the lease may have ended");
     let error = a.try_duty("other").await.map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
     // New facts wait for etcd; this process knows them already, and of the others the last.
@@ -61,10 +56,7 @@ async fn an_outage_keeps_the_members_and_ends_the_duties() {
     // History is compacted meanwhile: what was seen last can't be resumed.
     let mut direct = Client::connect([&real], None).await.unwrap();
     let revision = direct.put("elsewhere", "", None).await.unwrap();
-    direct
-        .compact(revision.header().unwrap().revision(), None)
-        .await
-        .unwrap();
+    direct.compact(revision.header().unwrap().revision(), None).await.unwrap();
 
     proxy.point_to(&real);
     let after = [member("a", "2"), member("b", "1")];
@@ -82,10 +74,7 @@ async fn a_process_starts_while_etcd_is_away() {
     };
     proxy.cut();
     let a = group.etcd().await;
-    assert_eq!(
-        a.register(member("a", "1")).await.unwrap_err().kind(),
-        ErrorKind::Retry
-    );
+    assert_eq!(a.register(member("a", "1")).await.unwrap_err().kind(), ErrorKind::Retry);
     assert_eq!(**a.members().borrow(), [member("a", "1")]);
     proxy.point_to(&real);
     let onlooker = group.etcd().await;
@@ -111,9 +100,7 @@ async fn an_etcd_that_comes_back_empty_is_filled_again() {
     let mut members = a.members();
     members.mark_unchanged();
     proxy.point_to(&other[0]);
-    timeout(SOON, duty.lost())
-        .await
-        .expect("the lease is unknown there");
+    timeout(SOON, duty.lost()).await.expect("the lease is unknown there");
     let onlooker = group.etcd().await;
     await_members(&onlooker, &both).await;
     // Longer than the grace: whoever was known stayed known all the while.
@@ -127,9 +114,7 @@ async fn a_member_whose_lease_or_key_is_taken_away_comes_back() {
     let Some(group) = EtcdGroup::new("meddled") else {
         return;
     };
-    let mut direct = Client::connect(&group.settings.endpoints, None)
-        .await
-        .unwrap();
+    let mut direct = Client::connect(&group.settings.endpoints, None).await.unwrap();
     let (a, b) = (group.etcd().await, group.etcd().await);
     a.register(member("a", "1")).await.unwrap();
     await_members(&b, &[member("a", "1")]).await;
@@ -141,9 +126,7 @@ async fn a_member_whose_lease_or_key_is_taken_away_comes_back() {
 
     let duty = win(&a, "compact").await;
     direct.lease_revoke(lease).await.unwrap();
-    timeout(SOON, duty.lost())
-        .await
-        .expect("lost with its lease");
+    timeout(SOON, duty.lost()).await.expect("lost with its lease");
     placed(&mut direct, &key, |_, now| now != lease).await;
     await_members(&b, &[member("a", "1")]).await;
 }
@@ -153,11 +136,7 @@ async fn placed(etcd: &mut Client, key: &str, so: impl Fn(i64, i64) -> bool) -> 
     let until = Instant::now() + SOON;
     loop {
         let got = etcd.get(key, None).await.unwrap();
-        match got
-            .kvs()
-            .first()
-            .map(|kv| (kv.create_revision(), kv.lease()))
-        {
+        match got.kvs().first().map(|kv| (kv.create_revision(), kv.lease())) {
             Some((created, lease)) if so(created, lease) => return (created, lease),
             other => assert!(Instant::now() < until, "{key} is at {other:?}"),
         }
@@ -170,19 +149,12 @@ async fn a_duty_whose_key_is_deleted_is_lost() {
     let Some(group) = EtcdGroup::new("deleted") else {
         return;
     };
-    let mut direct = Client::connect(&group.settings.endpoints, None)
-        .await
-        .unwrap();
+    let mut direct = Client::connect(&group.settings.endpoints, None).await.unwrap();
     let a = group.etcd().await;
     let duty = win(&a, "compact").await;
     let duties = format!("{}/duties/", group.settings.prefix);
-    direct
-        .delete(duties, Some(DeleteOptions::new().with_prefix()))
-        .await
-        .unwrap();
-    timeout(LEASE / 2, duty.lost())
-        .await
-        .expect("lost as soon as the key is gone");
+    direct.delete(duties, Some(DeleteOptions::new().with_prefix())).await.unwrap();
+    timeout(LEASE / 2, duty.lost()).await.expect("lost as soon as the key is gone");
     // Dropped late, it does not take the next holder's key with it.
     let next = win(&a, "compact").await;
     drop(duty);
@@ -203,10 +175,7 @@ async fn wrong_settings_are_refused() {
         settings(&["http://127.0.0.1:1"], "/"),
     ] {
         let shown = format!("{wrong:?}");
-        let error = loglake_coord::Etcd::connect(wrong)
-            .await
-            .map(drop)
-            .expect_err(&shown);
+        let error = loglake_coord::Etcd::connect(wrong).await.map(drop).expect_err(&shown);
         assert_eq!(error.kind(), ErrorKind::Invalid, "{shown}: {error}");
     }
 }

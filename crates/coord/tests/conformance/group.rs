@@ -49,20 +49,10 @@ impl EtcdGroup {
 
     /// Under a prefix that no other run has.
     pub(crate) fn at(endpoints: Vec<String>, test: &str) -> Self {
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap()
-            .as_nanos();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
         let prefix = format!("/loglake-test/{test}-{now}");
         let timeout = Duration::from_secs(3);
-        Self {
-            settings: EtcdSettings {
-                endpoints,
-                prefix,
-                lease: LEASE,
-                timeout,
-            },
-        }
+        Self { settings: EtcdSettings { endpoints, prefix, lease: LEASE, timeout } }
     }
 
     pub(crate) async fn etcd(&self) -> Etcd {
@@ -100,10 +90,6 @@ pub(crate) async fn await_members(coordinator: &dyn Coordinator, expected: &[Mem
     let result = timeout(SOON, members.wait_for(|now| now.as_slice() == expected)).await;
     let seen = result.is_ok();
     drop(result);
-    assert!(
-        seen,
-        "expected {expected:?}, there are {:?}",
-        coordinator.members().borrow()
-    );
+    assert!(seen, "expected {expected:?}, there are {:?}", coordinator.members().borrow());
     began.elapsed()
 }

@@ -20,10 +20,7 @@ impl Proxy {
                 tokio::spawn(carry(stream, targets.clone()));
             }
         });
-        Self {
-            url: format!("http://{address}"),
-            target,
-        }
+        Self { url: format!("http://{address}"), target }
     }
 
     /// Ends all connections, and takes no new ones.

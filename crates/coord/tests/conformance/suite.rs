@@ -56,13 +56,7 @@ pub(crate) async fn a_duty_has_one_holder(group: &dyn Group) {
         let holders: Vec<_> = won.into_iter().filter_map(|duty| duty.unwrap()).collect();
         assert_eq!(holders.len(), 1, "round {round}");
         // Another name is another duty.
-        assert!(
-            members[0]
-                .try_duty(&format!("{name}/more"))
-                .await
-                .unwrap()
-                .is_some()
-        );
+        assert!(members[0].try_duty(&format!("{name}/more")).await.unwrap().is_some());
     }
 }
 
@@ -76,11 +70,7 @@ pub(crate) async fn a_dropped_duty_can_be_won_again(group: &dyn Group) {
     let again = win(b.as_ref(), "compact").await;
     assert!(began.elapsed() < LEASE / 2, "not before the lease ended");
     // The first holder's end is not the second's.
-    assert!(
-        timeout(Duration::from_millis(200), again.lost())
-            .await
-            .is_err()
-    );
+    assert!(timeout(Duration::from_millis(200), again.lost()).await.is_err());
 }
 
 pub(crate) async fn a_held_duty_is_not_lost(group: &dyn Group) {
@@ -109,11 +99,7 @@ pub(crate) async fn leaving_loses_the_duties_until_the_next_registration(group: 
     // The duty of the life before neither comes back nor takes the new one with it.
     timeout(SOON, duty.lost()).await.expect("a lost duty");
     drop(duty);
-    assert!(
-        timeout(Duration::from_millis(200), other.lost())
-            .await
-            .is_err()
-    );
+    assert!(timeout(Duration::from_millis(200), other.lost()).await.is_err());
     await_members(b.as_ref(), &[member("a", "2")]).await;
 }
 

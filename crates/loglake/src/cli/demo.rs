@@ -33,7 +33,7 @@ const PRINTED_START: Timestamp = Timestamp::from_nanos(1_767_225_600_000_000_000
 /// and then one service has an incident with a burst of errors. The same seed, start and rate make
 /// the same records.
 #[derive(Debug, clap::Args)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// Records a second, of log time and, but for --max and --print, of real time
     #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
@@ -61,7 +61,7 @@ pub struct DemoArgs {
 
 /// # Errors
 /// When the lake refuses what is sent or stays away.
-pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let records = args.records.unwrap_or(match (args.print, args.max) {
         (true, _) => RECORDS_PRINTED,
         (_, true) => RECORDS_AT_MAX,
@@ -72,29 +72,12 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
         return print(&mut generator, records, BufWriter::new(io::stdout().lock()));
     }
     let client = Client::new(&args.server)?;
-    println!(
-        "sending to table {} at {}; Ctrl-C ends it",
-        args.table,
-        client.url()
-    );
-    let encoding = if client.is_local() {
-        Encoding::Identity
-    } else {
-        Encoding::Zstd
-    };
+    println!("sending to table {} at {}; Ctrl-C ends it", args.table, client.url());
+    let encoding = if client.is_local() { Encoding::Identity } else { Encoding::Zstd };
     let uploader = Uploader::new(client, args.table.as_str(), encoding, REQUESTS);
-    let mut sending = Sending {
-        generator,
-        records,
-        uploader,
-        tally: Tally::default(),
-    };
+    let mut sending = Sending { generator, records, uploader, tally: Tally::default() };
     let started = Instant::now();
-    let pace = if args.max {
-        Pace::Max
-    } else {
-        Pace::Rate(args.rate)
-    };
+    let pace = if args.max { Pace::Max } else { Pace::Rate(args.rate) };
     let result = tokio::select! {
         result = sending.all(pace, started) => result,
         _ = tokio::signal::ctrl_c() => sending.finish().await,
@@ -105,9 +88,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
 
 fn start(args: &DemoArgs, records: u64) -> anyhow::Result<Timestamp> {
     if let Some(start) = args.start {
-        let nanos = start
-            .timestamp_nanos_opt()
-            .context("--start is before 1677 or after 2262")?;
+        let nanos = start.timestamp_nanos_opt().context("--start is before 1677 or after 2262")?;
         return Ok(Timestamp::from_nanos(nanos));
     }
     let now = SystemClock.now();
@@ -217,11 +198,7 @@ impl Tally {
         let Sent { ingested, .. } = outcome.map_err(|(e, ())| e)?;
         self.stored += ingested.stored;
         if let Some(refused) = ingested.errors.first() {
-            anyhow::bail!(
-                "{} records were refused: {}",
-                ingested.rejected,
-                refused.reason
-            );
+            anyhow::bail!("{} records were refused: {}", ingested.rejected, refused.reason);
         }
         Ok(())
     }
@@ -245,12 +222,7 @@ mod tests {
     fn what_is_printed_is_the_same_for_the_same_seed() {
         let printed = |seed| {
             let mut out = vec![];
-            print(
-                &mut Generator::new(seed, PRINTED_START, 1_000),
-                50,
-                &mut out,
-            )
-            .unwrap();
+            print(&mut Generator::new(seed, PRINTED_START, 1_000), 50, &mut out).unwrap();
             out
         };
         assert_eq!(printed(1), printed(1));

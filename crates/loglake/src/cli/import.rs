@@ -35,7 +35,7 @@ const SAMPLE_LINES: usize = 200;
 /// connection breaks before the lake has answered, they may have been stored already and are then
 /// stored twice; the summary says when this may have happened.
 #[derive(Debug, clap::Args)]
-pub struct ImportArgs {
+pub(crate) struct ImportArgs {
     /// Files to send, `-` for standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
@@ -84,29 +84,21 @@ enum Compress {
 
 /// # Errors
 /// When a file cannot be read, the lake refuses a request as a whole, or any record was refused.
-pub async fn run(args: ImportArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: ImportArgs) -> anyhow::Result<()> {
     let client = Client::new(&args.server)?;
     let encoding = match args.compress {
         Compress::Zstd => Encoding::Zstd,
         Compress::Auto if !client.is_local() => Encoding::Zstd,
         Compress::Auto | Compress::None => Encoding::Identity,
     };
-    let inputs = args
-        .files
-        .iter()
-        .map(|path| Input::look(path))
-        .collect::<Result<Vec<_>, _>>()?;
+    let inputs = args.files.iter().map(|path| Input::look(path)).collect::<Result<Vec<_>, _>>()?;
     let progress = input::progress_bar(&inputs);
     let uploader = Uploader::new(client, args.table.as_str(), encoding, args.requests.into());
     let started = Instant::now();
 
     // One body waits beside those under way, so that reading and sending overlap.
     let (bodies, received) = mpsc::channel(1);
-    let reader = Reader {
-        progress: progress.clone(),
-        bodies,
-        args,
-    };
+    let reader = Reader { progress: progress.clone(), bodies, args };
     let reading = tokio::task::spawn_blocking(move || reader.read_all(inputs));
     let report = upload(uploader, received).await;
     let read = reading.await?;
@@ -215,10 +207,7 @@ impl Reader {
         body_bytes: usize,
     ) -> anyhow::Result<Result<(), Stopped>> {
         let local = |naive: NaiveDateTime| -> Option<Timestamp> { self.args.zone.instant(naive) };
-        let context = Context {
-            reference: input.modified,
-            local: &local,
-        };
+        let context = Context { reference: input.modified, local: &local };
         let name: Arc<str> = input.name.as_str().into();
         let file = (!input.is_stdin()).then_some(input.name.as_str());
         let mut converter = Converter::new(format, context, file, self.args.service.as_deref());
@@ -243,10 +232,7 @@ impl Reader {
     }
 
     fn send(&self, ndjson: Vec<u8>, origin: Origin) -> Result<(), Stopped> {
-        let body = Body {
-            ndjson: Bytes::from(ndjson),
-            origin,
-        };
+        let body = Body { ndjson: Bytes::from(ndjson), origin };
         self.bodies.blocking_send(body).map_err(|_| Stopped)
     }
 }

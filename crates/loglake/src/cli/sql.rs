@@ -24,7 +24,7 @@ const ROWS_SHOWN: usize = 1_000;
 /// Without a statement, a file or piped input it asks on and on: statements end with `;` and may
 /// span lines, Tab completes keywords, tables and columns, `\?` lists the commands.
 #[derive(Debug, clap::Args)]
-pub struct SqlArgs {
+pub(crate) struct SqlArgs {
     /// The statement, or several with `;` between
     #[arg(conflicts_with = "file")]
     sql: Option<String>,
@@ -43,7 +43,7 @@ pub struct SqlArgs {
 
 /// # Errors
 /// When the input cannot be read, the lake is away, or a statement fails.
-pub async fn run(args: SqlArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: SqlArgs) -> anyhow::Result<()> {
     let mut session = Session::new(&args)?;
     let text = match (args.sql, args.file) {
         (Some(sql), _) => sql,
@@ -52,9 +52,7 @@ pub async fn run(args: SqlArgs) -> anyhow::Result<()> {
         (None, None) if io::stdin().is_terminal() => return interactive::converse(session).await,
         (None, _) => {
             let mut sql = String::new();
-            io::stdin()
-                .read_to_string(&mut sql)
-                .context("cannot read standard input")?;
+            io::stdin().read_to_string(&mut sql).context("cannot read standard input")?;
             sql
         }
     };
@@ -109,10 +107,7 @@ impl Session {
     async fn run(&mut self, sql: &str, out: &mut dyn Write) -> anyhow::Result<Ran> {
         let started = Instant::now();
         let mut answer = self.client.query(sql).await?;
-        let layout = table::Layout {
-            vertical: self.vertical,
-            width: table::terminal_width(),
-        };
+        let layout = table::Layout { vertical: self.vertical, width: table::terminal_width() };
         let mut output = Output::new(self.format, answer.schema(), self.rows_max(), layout);
         while let Some(batch) = answer.next().await? {
             if !output.take(batch, out)? {
@@ -121,10 +116,7 @@ impl Session {
         }
         let shown = output.finish(out)?;
         out.flush()?;
-        Ok(Ran {
-            shown,
-            took: started.elapsed(),
-        })
+        Ok(Ran { shown, took: started.elapsed() })
     }
 }
 
@@ -145,21 +137,18 @@ impl Ran {
 /// The error, with the statement's line and a caret below the mistake where it is known.
 fn explained(error: anyhow::Error, sql: &str) -> anyhow::Error {
     match error.downcast_ref::<ClientError>() {
-        Some(ClientError::Refused(Refusal {
-            position: Some((line, column)),
-            ..
-        })) => match statement::pointed(sql, *line, *column) {
-            Some(excerpt) => anyhow::anyhow!("{error:#}\n{excerpt}"),
-            None => error,
-        },
+        Some(ClientError::Refused(Refusal { position: Some((line, column)), .. })) => {
+            match statement::pointed(sql, *line, *column) {
+                Some(excerpt) => anyhow::anyhow!("{error:#}\n{excerpt}"),
+                None => error,
+            }
+        }
         _ => error,
     }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
     })
 }

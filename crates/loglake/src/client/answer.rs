@@ -22,12 +22,7 @@ impl Answer {
     /// Waits for the schema.
     pub(super) async fn start(response: Response) -> Result<Self, ClientError> {
         let received = Buffer::from(bytes::Bytes::new());
-        let mut answer = Self {
-            response,
-            decoder: StreamDecoder::new(),
-            received,
-            first: None,
-        };
+        let mut answer = Self { response, decoder: StreamDecoder::new(), received, first: None };
         while answer.decoder.schema().is_none() {
             match answer.decode_next().await? {
                 Step::Batch(batch) => answer.first = Some(batch),
@@ -39,9 +34,7 @@ impl Answer {
     }
 
     pub(crate) fn schema(&self) -> SchemaRef {
-        self.decoder
-            .schema()
-            .unwrap_or_else(|| Schema::empty().into())
+        self.decoder.schema().unwrap_or_else(|| Schema::empty().into())
     }
 
     /// The next batch; `None` at the end.
@@ -63,12 +56,7 @@ impl Answer {
 
     async fn decode_next(&mut self) -> Result<Step, ClientError> {
         if self.received.is_empty() {
-            match self
-                .response
-                .chunk()
-                .await
-                .map_err(ClientError::Connection)?
-            {
+            match self.response.chunk().await.map_err(ClientError::Connection)? {
                 Some(chunk) => self.received = Buffer::from(chunk),
                 None => {
                     self.decoder.finish()?;

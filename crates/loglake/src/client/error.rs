@@ -33,16 +33,10 @@ impl Refusal {
     /// From an answer's text, which is not the lake's own when a proxy stands between.
     pub(crate) fn of_answer(status: StatusCode, text: &str) -> Self {
         match serde_json::from_str::<ErrorBody>(text) {
-            Ok(ErrorBody { error }) => Self {
-                status,
-                message: error.message,
-                position: error.line.zip(error.column),
-            },
-            Err(_) => Self {
-                status,
-                message: text.trim().to_owned(),
-                position: None,
-            },
+            Ok(ErrorBody { error }) => {
+                Self { status, message: error.message, position: error.line.zip(error.column) }
+            }
+            Err(_) => Self { status, message: text.trim().to_owned(), position: None },
         }
     }
 }

@@ -16,10 +16,7 @@ const WAITS_TOGETHER_MAX: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub(super) enum Fault {
     /// It certainly was not done, and the lake asks to slow down or nobody listens.
-    NotDone {
-        error: ClientError,
-        retry_after: Option<Duration>,
-    },
+    NotDone { error: ClientError, retry_after: Option<Duration> },
     /// It may have been done.
     Unknown(ClientError),
     /// It will never be done.
@@ -29,10 +26,7 @@ pub(super) enum Fault {
 impl Fault {
     pub(super) fn of_connection(error: reqwest::Error) -> Self {
         if error.is_connect() {
-            Self::NotDone {
-                error: ClientError::Connection(error),
-                retry_after: None,
-            }
+            Self::NotDone { error: ClientError::Connection(error), retry_after: None }
         } else if error.is_builder() {
             Self::Final(ClientError::Connection(error))
         } else {
@@ -79,9 +73,7 @@ impl Backoff {
             Fault::NotDone { retry_after, .. } => *retry_after,
             Fault::Unknown(_) => None,
         };
-        let doubled = WAIT_FIRST
-            .saturating_mul(2_u32.saturating_pow(self.waits))
-            .min(WAIT_MAX);
+        let doubled = WAIT_FIRST.saturating_mul(2_u32.saturating_pow(self.waits)).min(WAIT_MAX);
         // "0" means soon, not in a busy loop.
         let wait = asked.map_or(doubled, |asked| asked.max(WAIT_FIRST));
         self.waits += 1;
@@ -97,11 +89,7 @@ mod tests {
     fn fault(status: u16, retry_after_seconds: Option<u64>) -> Fault {
         let status = StatusCode::from_u16(status).unwrap();
         let refusal = Refusal::of_answer(status, "");
-        Fault::of_status(
-            status,
-            retry_after_seconds.map(Duration::from_secs),
-            refusal,
-        )
+        Fault::of_status(status, retry_after_seconds.map(Duration::from_secs), refusal)
     }
 
     #[test]
@@ -118,10 +106,7 @@ mod tests {
     #[test]
     fn the_lake_says_how_long() {
         let mut backoff = Backoff::default();
-        assert_eq!(
-            backoff.next(&fault(429, Some(7))),
-            Some(Duration::from_secs(7))
-        );
+        assert_eq!(backoff.next(&fault(429, Some(7))), Some(Duration::from_secs(7)));
         assert_eq!(backoff.next(&fault(429, Some(0))), Some(WAIT_FIRST));
         assert_eq!(backoff.next(&fault(429, Some(1_000))), None);
     }

@@ -16,10 +16,7 @@ pub(crate) async fn serve(routes: Router) -> ServerArgs {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-    ServerArgs {
-        url,
-        token: Some("secret".into()),
-    }
+    ServerArgs { url, token: Some("secret".into()) }
 }
 
 async fn busy_once(
@@ -51,10 +48,7 @@ async fn the_same_bytes_are_sent_again_when_the_lake_is_busy() {
     assert!(uploader.make_room().await.is_none());
     uploader.start(Body { ndjson, origin: "here" });
     let sent = uploader.next().await.unwrap().unwrap();
-    assert_eq!(
-        (sent.origin, sent.ingested.stored, sent.ingested.rejected),
-        ("here", 1, 1)
-    );
+    assert_eq!((sent.origin, sent.ingested.stored, sent.ingested.rejected), ("here", 1, 1));
     assert_eq!(sent.ingested.errors[0].line, 2);
     assert!(!sent.ingested.maybe_doubled);
     assert_eq!(calls.load(Ordering::SeqCst), 2);
@@ -74,25 +68,14 @@ async fn a_refusal_tells_the_place_of_the_mistake() {
     let mut args = serve(routes).await;
     args.url += "/lake/";
     let answer = Client::new(&args).unwrap().query("SELECT\n lvl").await;
-    let Err(ClientError::Refused(refusal)) = answer else {
-        panic!("not refused")
-    };
-    assert_eq!(
-        (refusal.message.as_str(), refusal.position),
-        ("no such column", Some((2, 8)))
-    );
+    let Err(ClientError::Refused(refusal)) = answer else { panic!("not refused") };
+    assert_eq!((refusal.message.as_str(), refusal.position), ("no such column", Some((2, 8))));
 }
 
 #[tokio::test]
 async fn an_address_that_is_none_is_refused_before_anything_is_sent() {
     for url in ["", "lake:9400", "ftp://lake"] {
-        let args = ServerArgs {
-            url: url.into(),
-            token: None,
-        };
-        assert!(
-            matches!(Client::new(&args), Err(ClientError::Url { .. })),
-            "{url:?}"
-        );
+        let args = ServerArgs { url: url.into(), token: None };
+        assert!(matches!(Client::new(&args), Err(ClientError::Url { .. })), "{url:?}");
     }
 }

@@ -49,13 +49,7 @@ impl<O: Send + 'static> Uploader<O> {
         in_flight_max: usize,
     ) -> Self {
         let in_flight = FuturesUnordered::new();
-        Self {
-            client,
-            table: table.to_owned(),
-            encoding,
-            in_flight_max,
-            in_flight,
-        }
+        Self { client, table: table.to_owned(), encoding, in_flight_max, in_flight }
     }
 
     /// The next answer while no place is free for a request; `None` when one is. To be called until

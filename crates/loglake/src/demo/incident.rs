@@ -27,11 +27,7 @@ pub(super) struct Incidents {
 
 impl Incidents {
     pub(super) fn new(rng: &mut ChaCha8Rng) -> Self {
-        let mut incidents = Self {
-            service: 0,
-            begins: 0,
-            ends: 0,
-        };
+        let mut incidents = Self { service: 0, begins: 0, ends: 0 };
         incidents.plan_next(rng);
         incidents
     }
@@ -42,18 +38,12 @@ impl Incidents {
         while since_start >= self.ends {
             self.plan_next(rng);
         }
-        (since_start >= self.begins).then_some(Trouble {
-            service: self.service,
-        })
+        (since_start >= self.begins).then_some(Trouble { service: self.service })
     }
 
     fn plan_next(&mut self, rng: &mut ChaCha8Rng) {
         self.service = rng.random_range(0..SERVICES.len());
-        self.begins = self
-            .ends
-            .saturating_add(rng.random_range(CALM_SECONDS) * SECOND);
-        self.ends = self
-            .begins
-            .saturating_add(rng.random_range(INCIDENT_SECONDS) * SECOND);
+        self.begins = self.ends.saturating_add(rng.random_range(CALM_SECONDS) * SECOND);
+        self.ends = self.begins.saturating_add(rng.random_range(INCIDENT_SECONDS) * SECOND);
     }
 }

@@ -31,62 +31,32 @@ const CATALOG: Templates = Templates {
         ("INFO", "served product {sku} to user {user} in {ms} ms"),
         ("INFO", "listed {count} products of page {digit} in {ms} ms"),
         ("DEBUG", "cache miss for product {sku}, loading from store"),
-        (
-            "INFO",
-            "price of {sku} changed to {amount} EUR by job {hex}",
-        ),
-        (
-            "INFO",
-            "refreshed {count} products from supplier feed {hex} in {slow_ms} ms",
-        ),
+        ("INFO", "price of {sku} changed to {amount} EUR by job {hex}"),
+        ("INFO", "refreshed {count} products from supplier feed {hex} in {slow_ms} ms"),
     ],
     trouble: &[
-        (
-            "WARN",
-            "loading product {sku} took {slow_ms} ms, budget is 150 ms",
-        ),
-        (
-            "ERROR",
-            "cannot load product {sku}: store answered 503 after {digit} attempts",
-        ),
-        (
-            "ERROR",
-            "supplier feed {hex} ended after {big} bytes, expected {big}",
-        ),
+        ("WARN", "loading product {sku} took {slow_ms} ms, budget is 150 ms"),
+        ("ERROR", "cannot load product {sku}: store answered 503 after {digit} attempts"),
+        ("ERROR", "supplier feed {hex} ended after {big} bytes, expected {big}"),
     ],
 };
 
 const CHECKOUT: Templates = Templates {
     ordinary: &[
         ("INFO", "added {digit} x {sku} to the cart of user {user}"),
-        (
-            "INFO",
-            "order {order} of user {user} placed, total {amount} EUR",
-        ),
-        (
-            "DEBUG",
-            "reserved {digit} x {sku} for order {order} in {ms} ms",
-        ),
-        (
-            "INFO",
-            "order {order} paid and handed to fulfilment in {slow_ms} ms",
-        ),
+        ("INFO", "order {order} of user {user} placed, total {amount} EUR"),
+        ("DEBUG", "reserved {digit} x {sku} for order {order} in {ms} ms"),
+        ("INFO", "order {order} paid and handed to fulfilment in {slow_ms} ms"),
         ("INFO", "cart of user {user} expired with {digit} items"),
     ],
     trouble: &[
         ("WARN", "only {digit} x {sku} left, order {order} split"),
-        (
-            "ERROR",
-            "order {order} not placed: payments did not answer within 2000 ms",
-        ),
+        ("ERROR", "order {order} not placed: payments did not answer within 2000 ms"),
         (
             "ERROR",
             "cannot reserve {sku} for order {order}: deadlock detected, attempt {digit} of 3",
         ),
-        (
-            "WARN",
-            "circuit breaker for payments is open, {count} requests turned away",
-        ),
+        ("WARN", "circuit breaker for payments is open, {count} requests turned away"),
     ],
 };
 
@@ -95,47 +65,26 @@ const AUTH: Templates = Templates {
         ("DEBUG", "token of user {user} verified in {ms} ms"),
         ("INFO", "user {user} signed in from {ip}"),
         ("INFO", "session {hex} of user {user} renewed"),
-        (
-            "WARN",
-            "wrong password for user {user} from {ip}, attempt {digit}",
-        ),
+        ("WARN", "wrong password for user {user} from {ip}, attempt {digit}"),
         ("INFO", "user {user} signed out"),
     ],
     trouble: &[
-        (
-            "WARN",
-            "{count} failed sign-ins from {ip} within a minute, address blocked for 900 s",
-        ),
+        ("WARN", "{count} failed sign-ins from {ip} within a minute, address blocked for 900 s"),
         (
             "ERROR",
             "cannot reach the directory: connection to {ip}:636 timed out after {slow_ms} ms",
         ),
-        (
-            "ERROR",
-            "signing key {hex} is not known, {count} tokens refused",
-        ),
+        ("ERROR", "signing key {hex} is not known, {count} tokens refused"),
     ],
 };
 
 const PAYMENTS: Templates = Templates {
     ordinary: &[
-        (
-            "INFO",
-            "authorized {amount} EUR for order {order} in {slow_ms} ms",
-        ),
+        ("INFO", "authorized {amount} EUR for order {order} in {slow_ms} ms"),
         ("INFO", "captured {amount} EUR for order {order}"),
-        (
-            "DEBUG",
-            "acquirer answered 00 for order {order} in {slow_ms} ms",
-        ),
-        (
-            "INFO",
-            "card of user {user} declined for order {order}: insufficient funds",
-        ),
-        (
-            "INFO",
-            "refunded {amount} EUR of order {order} to user {user}",
-        ),
+        ("DEBUG", "acquirer answered 00 for order {order} in {slow_ms} ms"),
+        ("INFO", "card of user {user} declined for order {order}: insufficient funds"),
+        ("INFO", "refunded {amount} EUR of order {order} to user {user}"),
     ],
     trouble: &[
         ("WARN", "acquirer is slow: {slow_ms} ms for order {order}"),
@@ -143,56 +92,32 @@ const PAYMENTS: Templates = Templates {
             "ERROR",
             "acquirer did not answer for order {order}, outcome unknown, will be asked again",
         ),
-        (
-            "ERROR",
-            "webhook {hex} has a wrong signature, {big} bytes dropped",
-        ),
-        (
-            "FATAL",
-            "no connection to any acquirer, {count} payments are waiting",
-        ),
+        ("ERROR", "webhook {hex} has a wrong signature, {big} bytes dropped"),
+        ("FATAL", "no connection to any acquirer, {count} payments are waiting"),
     ],
 };
 
 const MAILER: Templates = Templates {
     ordinary: &[
-        (
-            "INFO",
-            "sent confirmation of order {order} to user {user} in {slow_ms} ms",
-        ),
+        ("INFO", "sent confirmation of order {order} to user {user} in {slow_ms} ms"),
         ("INFO", "queue holds {count} mails, oldest is {digit} s old"),
         ("INFO", "sent newsletter {hex} to {count} recipients"),
     ],
     trouble: &[
-        (
-            "WARN",
-            "relay {ip} deferred the mail to user {user}: 451 try again later",
-        ),
-        (
-            "ERROR",
-            "cannot deliver to user {user}: 550 mailbox unavailable",
-        ),
+        ("WARN", "relay {ip} deferred the mail to user {user}: 451 try again later"),
+        ("ERROR", "cannot deliver to user {user}: 550 mailbox unavailable"),
     ],
 };
 
 const DATABASE: Templates = Templates {
     ordinary: &[
-        (
-            "INFO",
-            "checkpoint complete: wrote {count} buffers in {slow_ms} ms",
-        ),
-        (
-            "INFO",
-            "connection authorized: user=shop database=orders client={ip}",
-        ),
+        ("INFO", "checkpoint complete: wrote {count} buffers in {slow_ms} ms"),
+        ("INFO", "connection authorized: user=shop database=orders client={ip}"),
         (
             "INFO",
             "duration: {slow_ms} ms  statement: SELECT * FROM {table} WHERE order_id = '{order}'",
         ),
-        (
-            "INFO",
-            "automatic vacuum of table \"shop.{table}\": {count} row versions removed",
-        ),
+        ("INFO", "automatic vacuum of table \"shop.{table}\": {count} row versions removed"),
         ("DEBUG", "disconnection: session time {ms} ms, client={ip}"),
     ],
     trouble: &[
@@ -200,39 +125,21 @@ const DATABASE: Templates = Templates {
             "ERROR",
             "deadlock detected while updating {table}: process {count} waits for process {count}",
         ),
-        (
-            "ERROR",
-            "canceling statement due to statement timeout after {slow_ms} ms",
-        ),
-        (
-            "WARN",
-            "could not extend table \"shop.{table}\": only {big} bytes are free",
-        ),
-        (
-            "FATAL",
-            "remaining connection slots are reserved, client={ip}",
-        ),
+        ("ERROR", "canceling statement due to statement timeout after {slow_ms} ms"),
+        ("WARN", "could not extend table \"shop.{table}\": only {big} bytes are free"),
+        ("FATAL", "remaining connection slots are reserved, client={ip}"),
     ],
 };
 
 const JVM: Templates = Templates {
     ordinary: &[
-        (
-            "INFO",
-            "Handled request {hex} with {count} results in {ms} ms",
-        ),
+        ("INFO", "Handled request {hex} with {count} results in {ms} ms"),
         ("DEBUG", "Index segment {hex} merged, {big} documents"),
-        (
-            "INFO",
-            "GC pause (young) {ms} ms, heap {count} MiB of 8192 MiB",
-        ),
+        ("INFO", "GC pause (young) {ms} ms, heap {count} MiB of 8192 MiB"),
         ("INFO", "Booked {amount} EUR for order {order}"),
     ],
     trouble: &[
-        (
-            "WARN",
-            "GC pause (full) {slow_ms} ms, heap 8100 MiB of 8192 MiB",
-        ),
+        ("WARN", "GC pause (full) {slow_ms} ms, heap 8100 MiB of 8192 MiB"),
         (
             "ERROR",
             "Request {hex} failed\njava.net.SocketTimeoutException: Read timed out after {slow_ms} ms\n\tat com.example.shop.net.Connection.read(Connection.java:{count})\n\tat com.example.shop.index.Shard.fetch(Shard.java:118)\n\tat com.example.shop.index.Query.lambda$run$0(Query.java:64)\n\tat java.base/java.util.concurrent.FutureTask.run(FutureTask.java:317)\n\tat java.base/java.lang.Thread.run(Thread.java:1583)",
@@ -250,32 +157,14 @@ const JVM: Templates = Templates {
 
 const KERNEL: Templates = Templates {
     ordinary: &[
-        (
-            "INFO",
-            "[{uptime}] eth0: link is up, 10000 Mbit/s, full duplex",
-        ),
-        (
-            "INFO",
-            "[{uptime}] EXT4-fs (nvme1n1p1): mounted filesystem with ordered data mode",
-        ),
-        (
-            "INFO",
-            "[{uptime}] audit: type=1400 pid={count} comm=\"containerd\"",
-        ),
-        (
-            "WARN",
-            "[{uptime}] TCP: possible SYN flooding on port 8443, sending cookies",
-        ),
+        ("INFO", "[{uptime}] eth0: link is up, 10000 Mbit/s, full duplex"),
+        ("INFO", "[{uptime}] EXT4-fs (nvme1n1p1): mounted filesystem with ordered data mode"),
+        ("INFO", "[{uptime}] audit: type=1400 pid={count} comm=\"containerd\""),
+        ("WARN", "[{uptime}] TCP: possible SYN flooding on port 8443, sending cookies"),
     ],
     trouble: &[
-        (
-            "ERROR",
-            "[{uptime}] Out of memory: killed process {count} (java) total-vm:{big}kB",
-        ),
-        (
-            "ERROR",
-            "[{uptime}] nvme nvme1: I/O {count} timeout, aborting",
-        ),
+        ("ERROR", "[{uptime}] Out of memory: killed process {count} (java) total-vm:{big}kB"),
+        ("ERROR", "[{uptime}] nvme nvme1: I/O {count} timeout, aborting"),
         (
             "FATAL",
             "[{uptime}] EXT4-fs error (device nvme1n1p1): journal has aborted, remounting read-only",
@@ -290,9 +179,8 @@ const LOGGERS: [&str; 4] = [
     "com.example.runtime.Memory",
 ];
 
-const METHODS: [&str; 10] = [
-    "GET", "GET", "GET", "GET", "GET", "GET", "GET", "POST", "POST", "DELETE",
-];
+const METHODS: [&str; 10] =
+    ["GET", "GET", "GET", "GET", "GET", "GET", "GET", "POST", "POST", "DELETE"];
 const STATUSES: [u16; 20] = [
     200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 201, 204, 301, 304, 304, 401, 404,
     404,
@@ -341,11 +229,8 @@ pub(super) fn record(
 ) -> Record {
     let service = &SERVICES[place.service];
     let in_incident = incident.is_some_and(|trouble| trouble.service == place.service);
-    let in_trouble = rng.random_bool(if in_incident {
-        TROUBLE_SHARE_IN_INCIDENT
-    } else {
-        TROUBLE_SHARE
-    });
+    let in_trouble =
+        rng.random_bool(if in_incident { TROUBLE_SHARE_IN_INCIDENT } else { TROUBLE_SHARE });
     let mut record = Record::of(topology, place);
     match service.kind {
         Kind::Gateway => access(&mut record, in_trouble, in_incident, traces, rng),
@@ -398,11 +283,7 @@ fn access(
     traces: &mut Traces,
     rng: &mut ChaCha8Rng,
 ) {
-    let statuses: &[u16] = if in_trouble {
-        &STATUSES_OF_TROUBLE
-    } else {
-        &STATUSES
-    };
+    let statuses: &[u16] = if in_trouble { &STATUSES_OF_TROUBLE } else { &STATUSES };
     let status = statuses[rng.random_range(0..statuses.len())];
     let access = Access {
         client_ip: ip(rng),
@@ -431,16 +312,9 @@ fn access(
 fn path(rng: &mut ChaCha8Rng) -> String {
     match rng.random_range(0..10) {
         0..4 => format!("/api/v2/products/{}", few_often(4_000, rng)),
-        4 => format!(
-            "/api/v2/orders/o-{:010}",
-            rng.random_range(0..10_000_000_000_u64)
-        ),
+        4 => format!("/api/v2/orders/o-{:010}", rng.random_range(0..10_000_000_000_u64)),
         5 => format!("/api/v2/users/u{:06}/cart", few_often(50_000, rng)),
-        6 => format!(
-            "/search?q={}&page={}",
-            few_often(900, rng),
-            few_often(20, rng)
-        ),
+        6 => format!("/search?q={}&page={}", few_often(900, rng), few_often(20, rng)),
         7 => format!("/static/shop.{:08x}.js", few_often(16, rng)),
         8 => "/api/v2/checkout".to_owned(),
         _ => "/healthz".to_owned(),
@@ -450,9 +324,7 @@ fn path(rng: &mut ChaCha8Rng) -> String {
 /// Every message with slots there is, for the test of the slots.
 #[cfg(test)]
 pub(super) fn all_templates() -> impl Iterator<Item = Template> {
-    [
-        &CATALOG, &CHECKOUT, &AUTH, &PAYMENTS, &MAILER, &DATABASE, &JVM, &KERNEL,
-    ]
-    .into_iter()
-    .flat_map(|templates| templates.ordinary.iter().chain(templates.trouble).copied())
+    [&CATALOG, &CHECKOUT, &AUTH, &PAYMENTS, &MAILER, &DATABASE, &JVM, &KERNEL]
+        .into_iter()
+        .flat_map(|templates| templates.ordinary.iter().chain(templates.trouble).copied())
 }

@@ -5,16 +5,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::record::Record;
 
-const SKUS: [&str; 8] = [
-    "MUG-BLU",
-    "TEE-M-BLK",
-    "LAMP-01",
-    "SOCK-3P",
-    "BOOK-77",
-    "CHAIR-OAK",
-    "KIT-TEA",
-    "PEN-GEL",
-];
+const SKUS: [&str; 8] =
+    ["MUG-BLU", "TEE-M-BLK", "LAMP-01", "SOCK-3P", "BOOK-77", "CHAIR-OAK", "KIT-TEA", "PEN-GEL"];
 const TABLES: [&str; 5] = ["orders", "order_items", "customers", "payments", "stock"];
 const USERS: u32 = 50_000;
 
@@ -52,11 +44,7 @@ fn draw(slot: &str, record: &mut Record, rng: &mut ChaCha8Rng) -> String {
         "table" => TABLES[rng.random_range(0..TABLES.len())].to_owned(),
         "ms" => milliseconds(1.0, rng).to_string(),
         "slow_ms" => milliseconds(40.0, rng).to_string(),
-        "amount" => format!(
-            "{}.{:02}",
-            rng.random_range(3..400),
-            rng.random_range(0..100)
-        ),
+        "amount" => format!("{}.{:02}", rng.random_range(3..400), rng.random_range(0..100)),
         "digit" => rng.random_range(1..10).to_string(),
         "count" => few_often(5_000, rng).to_string(),
         "big" => rng.random_range(100_000..90_000_000).to_string(),

@@ -17,10 +17,7 @@ fn ndjson(seed: u64, rate: u32, records: usize) -> String {
 }
 
 fn records(seed: u64, rate: u32, records: usize) -> Vec<Value> {
-    ndjson(seed, rate, records)
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    ndjson(seed, rate, records).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
@@ -32,17 +29,12 @@ fn the_same_seed_makes_the_same_bytes() {
 #[test]
 fn time_runs_at_the_rate() {
     for (rate, count) in [(1, 50), (1_000, 5_000), (3_000_000, 5_000)] {
-        let last = records(1, rate, count).last().unwrap()["timestamp"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let last =
+            records(1, rate, count).last().unwrap()["timestamp"].as_str().unwrap().to_owned();
         let last = chrono::DateTime::parse_from_rfc3339(&last).unwrap();
         let seconds = (last.timestamp_nanos_opt().unwrap() - START.as_nanos()) as f64 / 1e9;
         let expected = count as f64 / f64::from(rate);
-        assert!(
-            (seconds - expected).abs() <= 6.0,
-            "{seconds} s at {rate} a second"
-        );
+        assert!((seconds - expected).abs() <= 6.0, "{seconds} s at {rate} a second");
     }
 }
 
@@ -53,20 +45,13 @@ fn services_are_skewed_and_requests_leave_their_trace_in_several() {
     for record in records(1, 1_000, 20_000) {
         let service = record["service"].as_str().unwrap().to_owned();
         if let Some(trace) = record["trace_id"].as_str() {
-            services_of_trace
-                .entry(trace.to_owned())
-                .or_default()
-                .push(service.clone());
+            services_of_trace.entry(trace.to_owned()).or_default().push(service.clone());
         }
         *by_service.entry(service).or_default() += 1;
     }
     assert_eq!(by_service.len(), topology::SERVICES.len());
     assert!(by_service["gateway"] > 20 * by_service["mailer"]);
-    assert!(
-        services_of_trace
-            .values()
-            .any(|s| s.len() >= 2 && s[0] != s[s.len() - 1])
-    );
+    assert!(services_of_trace.values().any(|s| s.len() >= 2 && s[0] != s[s.len() - 1]));
 }
 
 #[test]
@@ -82,10 +67,7 @@ fn incidents_are_bursts_of_errors_of_one_service() {
     let most = errors_of_minute.values().max().unwrap();
     let mut counts: Vec<usize> = errors_of_minute.values().copied().collect();
     counts.sort_unstable();
-    assert!(
-        *most > 10 * counts[counts.len() / 2],
-        "at most {most} errors a minute"
-    );
+    assert!(*most > 10 * counts[counts.len() / 2], "at most {most} errors a minute");
 }
 
 #[test]
@@ -94,11 +76,7 @@ fn every_slot_is_filled() {
     for (level, template) in message::all_templates() {
         let mut record = Record::default();
         template::fill(&mut record, template, &mut rng);
-        assert!(
-            !record.message.contains(['{', '}']),
-            "{level} {}",
-            record.message
-        );
+        assert!(!record.message.contains(['{', '}']), "{level} {}", record.message);
         assert_eq!(record.order_id.is_some(), template.contains("{order}"));
     }
 }

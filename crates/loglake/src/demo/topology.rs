@@ -90,11 +90,7 @@ impl Topology {
             .collect();
         let pods = SERVICES
             .iter()
-            .map(|service| {
-                (0..PODS_PER_SERVICE)
-                    .map(|_| pod(service.name, rng))
-                    .collect()
-            })
+            .map(|service| (0..PODS_PER_SERVICE).map(|_| pod(service.name, rng)).collect())
             .collect();
         Self { hosts, pods }
     }
@@ -113,10 +109,7 @@ impl Topology {
             drawn = drawn.saturating_sub(weight);
             found
         });
-        Place {
-            service: service.unwrap_or(0),
-            pod: rng.random_range(0..PODS_PER_SERVICE),
-        }
+        Place { service: service.unwrap_or(0), pod: rng.random_range(0..PODS_PER_SERVICE) }
     }
 
     pub(super) fn pod(&self, place: Place) -> &Pod {
@@ -133,13 +126,7 @@ impl Topology {
 }
 
 fn pod(service: &str, rng: &mut ChaCha8Rng) -> Pod {
-    let name = format!(
-        "{service}-{:08x}-{:05x}",
-        rng.random::<u32>(),
-        rng.random_range(0..1_u32 << 20)
-    );
-    Pod {
-        name,
-        host: rng.random_range(0..HOSTS),
-    }
+    let name =
+        format!("{service}-{:08x}-{:05x}", rng.random::<u32>(), rng.random_range(0..1_u32 << 20));
+    Pod { name, host: rng.random_range(0..HOSTS) }
 }

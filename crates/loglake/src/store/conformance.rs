@@ -22,40 +22,15 @@ pub struct Finding {
 type Check = for<'a> fn(&'a Try<'a>) -> BoxFuture<'a, Result<()>>;
 
 const RULES: [(&str, Check); 9] = [
-    (
-        "a conditional create has exactly one winner among 16 at once",
-        |t| t.one_winner().boxed(),
-    ),
-    (
-        "a conditional create that loses changes nothing and says so",
-        |t| t.losers_lose().boxed(),
-    ),
-    (
-        "what was written is read at once, also when overwritten",
-        |t| t.read_after_write().boxed(),
-    ),
-    (
-        "what was written or deleted shows in the next listing",
-        |t| t.list_after_write().boxed(),
-    ),
-    (
-        "ranges from the start, the middle and the end are exact",
-        |t| t.ranges().boxed(),
-    ),
-    (
-        "an object that is not there is reported as not found",
-        |t| t.missing().boxed(),
-    ),
-    ("deleting what is not there does no harm", |t| {
-        t.delete_missing().boxed()
-    }),
-    (
-        "a listing keeps to its prefix and tells folders from objects",
-        |t| t.prefixes().boxed(),
-    ),
-    ("an upload in parts appears whole, at its end", |t| {
-        t.multipart().boxed()
-    }),
+    ("a conditional create has exactly one winner among 16 at once", |t| t.one_winner().boxed()),
+    ("a conditional create that loses changes nothing and says so", |t| t.losers_lose().boxed()),
+    ("what was written is read at once, also when overwritten", |t| t.read_after_write().boxed()),
+    ("what was written or deleted shows in the next listing", |t| t.list_after_write().boxed()),
+    ("ranges from the start, the middle and the end are exact", |t| t.ranges().boxed()),
+    ("an object that is not there is reported as not found", |t| t.missing().boxed()),
+    ("deleting what is not there does no harm", |t| t.delete_missing().boxed()),
+    ("a listing keeps to its prefix and tells folders from objects", |t| t.prefixes().boxed()),
+    ("an upload in parts appears whole, at its end", |t| t.multipart().boxed()),
 ];
 
 /// Tries every rule, in a folder of its own below `_check/`, which is removed afterwards.
@@ -66,10 +41,7 @@ pub async fn findings(store: &dyn ObjectStore) -> Vec<Finding> {
         let t = Try { store, folder };
         let outcome = check(&t).await;
         let cleaned = t.clean().await;
-        findings.push(Finding {
-            rule,
-            outcome: outcome.and(cleaned),
-        });
+        findings.push(Finding { rule, outcome: outcome.and(cleaned) });
     }
     findings
 }
@@ -80,9 +52,7 @@ pub async fn findings(store: &dyn ObjectStore) -> Vec<Finding> {
 pub async fn check(store: &dyn ObjectStore) -> Result<()> {
     use anyhow::Context;
     for finding in findings(store).await {
-        finding
-            .outcome
-            .with_context(|| format!("{store} breaks a rule: {}", finding.rule))?;
+        finding.outcome.with_context(|| format!("{store} breaks a rule: {}", finding.rule))?;
     }
     Ok(())
 }
@@ -95,16 +65,12 @@ struct Try<'a> {
 
 impl Try<'_> {
     fn at(&self, name: &str) -> Path {
-        name.split('/')
-            .fold(self.folder.clone(), |path, part| path.join(part))
+        name.split('/').fold(self.folder.clone(), |path, part| path.join(part))
     }
 
     async fn put(&self, name: &str, bytes: impl Into<Bytes>, mode: PutMode) -> Result<(), Error> {
         let bytes: Bytes = bytes.into();
-        self.store
-            .put_opts(&self.at(name), bytes.into(), mode.into())
-            .await
-            .map(drop)
+        self.store.put_opts(&self.at(name), bytes.into(), mode.into()).await.map(drop)
     }
 
     async fn get(&self, name: &str) -> Result<Bytes, Error> {
@@ -116,11 +82,8 @@ impl Try<'_> {
         let objects: Vec<_> = self.store.list(Some(prefix)).try_collect().await?;
         let names = objects.iter().map(|object| {
             let below = object.location.prefix_match(&self.folder);
-            let parts: Vec<_> = below
-                .into_iter()
-                .flatten()
-                .map(|part| part.as_ref().to_owned())
-                .collect();
+            let parts: Vec<_> =
+                below.into_iter().flatten().map(|part| part.as_ref().to_owned()).collect();
             parts.join("/")
         });
         Ok(names.collect())
@@ -139,24 +102,14 @@ impl Try<'_> {
             let name = format!("{round:020}");
             let runners = (0..16).map(|n| {
                 let name = name.clone();
-                async move {
-                    self.put(&name, format!("runner {n}"), PutMode::Create)
-                        .await
-                }
+                async move { self.put(&name, format!("runner {n}"), PutMode::Create).await }
             });
             let outcomes = join_all(runners).await;
             let winners: Vec<_> = (0..16).filter(|n| outcomes[*n].is_ok()).collect();
-            ensure!(
-                winners.len() == 1,
-                "{} of 16 won: {outcomes:?}",
-                winners.len()
-            );
+            ensure!(winners.len() == 1, "{} of 16 won: {outcomes:?}", winners.len());
             let there = self.get(&name).await?;
             let winner = format!("runner {}", winners[0]);
-            ensure!(
-                there == winner.as_bytes(),
-                "{winner} won, but {there:?} is there"
-            );
+            ensure!(there == winner.as_bytes(), "{winner} won, but {there:?} is there");
         }
         Ok(())
     }
@@ -168,10 +121,7 @@ impl Try<'_> {
             matches!(second, Err(Error::AlreadyExists { .. })),
             "the second create answered {second:?}"
         );
-        ensure!(
-            self.get("taken").await? == "first",
-            "the second create changed the object"
-        );
+        ensure!(self.get("taken").await? == "first", "the second create changed the object");
         Ok(())
     }
 
@@ -181,11 +131,7 @@ impl Try<'_> {
             let there = self.get("object").await?;
             ensure!(there == text.as_bytes(), "wrote {text:?}, read {there:?}");
             let size = self.store.head(&self.at("object")).await?.size;
-            ensure!(
-                size == text.len() as u64,
-                "{} bytes are reported as {size}",
-                text.len()
-            );
+            ensure!(size == text.len() as u64, "{} bytes are reported as {size}", text.len());
         }
         Ok(())
     }
@@ -197,26 +143,17 @@ impl Try<'_> {
             self.put(&name, "x", PutMode::Create).await?;
             expected.insert(name);
             let listed: BTreeSet<_> = self.list(&self.folder).await?.into_iter().collect();
-            ensure!(
-                listed == expected,
-                "listed {listed:?}, expected {expected:?}"
-            );
+            ensure!(listed == expected, "listed {listed:?}, expected {expected:?}");
         }
         for n in [0, 19, 7] {
             let name = format!("log/{n:020}");
             self.store.delete(&self.at(&name)).await?;
             expected.remove(&name);
             let listed: BTreeSet<_> = self.list(&self.folder).await?.into_iter().collect();
-            ensure!(
-                listed == expected,
-                "after a delete: {listed:?}, expected {expected:?}"
-            );
+            ensure!(listed == expected, "after a delete: {listed:?}, expected {expected:?}");
         }
         let listed = self.list(&self.folder).await?;
-        ensure!(
-            listed.is_sorted(),
-            "names are not listed in order: {listed:?}"
-        );
+        ensure!(listed.is_sorted(), "names are not listed in order: {listed:?}");
         Ok(())
     }
 
@@ -227,40 +164,25 @@ impl Try<'_> {
         for range in [0..10u64, 5_000..70_000, 99_999..100_000] {
             let there = self.store.get_range(&path, range.clone()).await?;
             let expected = bytes.slice(range.start as usize..range.end as usize);
-            ensure!(
-                there == expected,
-                "bytes {range:?} are not what was written"
-            );
+            ensure!(there == expected, "bytes {range:?} are not what was written");
         }
         for suffix in [1u64, 65_536, 1 << 20] {
             let options = GetOptions::new().with_range(Some(GetRange::Suffix(suffix)));
             let answer = self.store.get_opts(&path, options).await?;
             let size = answer.meta.size;
-            ensure!(
-                size == bytes.len() as u64,
-                "a suffix says the object has {size} bytes"
-            );
+            ensure!(size == bytes.len() as u64, "a suffix says the object has {size} bytes");
             let there = answer.bytes().await?;
             let expected = bytes.slice(bytes.len().saturating_sub(suffix as usize)..);
-            ensure!(
-                there == expected,
-                "the last {suffix} bytes are not what was written"
-            );
+            ensure!(there == expected, "the last {suffix} bytes are not what was written");
         }
         Ok(())
     }
 
     async fn missing(&self) -> Result<()> {
         let read = self.get("nothing").await;
-        ensure!(
-            matches!(read, Err(Error::NotFound { .. })),
-            "reading answered {read:?}"
-        );
+        ensure!(matches!(read, Err(Error::NotFound { .. })), "reading answered {read:?}");
         let head = self.store.head(&self.at("nothing")).await;
-        ensure!(
-            matches!(head, Err(Error::NotFound { .. })),
-            "asking answered {head:?}"
-        );
+        ensure!(matches!(head, Err(Error::NotFound { .. })), "asking answered {head:?}");
         let listed = self.list(&self.folder).await?;
         ensure!(listed.is_empty(), "an empty folder lists {listed:?}");
         Ok(())
@@ -269,20 +191,14 @@ impl Try<'_> {
     async fn delete_missing(&self) -> Result<()> {
         self.put("there", "x", PutMode::Create).await?;
         let paths = ["nothing", "there"].map(|name| Ok(self.at(name)));
-        let outcomes: Vec<_> = self
-            .store
-            .delete_stream(stream::iter(paths).boxed())
-            .collect()
-            .await;
+        let outcomes: Vec<_> =
+            self.store.delete_stream(stream::iter(paths).boxed()).collect().await;
         for outcome in outcomes {
             let harmless = matches!(outcome, Ok(_) | Err(Error::NotFound { .. }));
             ensure!(harmless, "deleting answered {outcome:?}");
         }
         let read = self.get("there").await;
-        ensure!(
-            matches!(read, Err(Error::NotFound { .. })),
-            "deleted, but read as {read:?}"
-        );
+        ensure!(matches!(read, Err(Error::NotFound { .. })), "deleted, but read as {read:?}");
         Ok(())
     }
 
@@ -294,24 +210,13 @@ impl Try<'_> {
         ensure!(listed == ["a/1", "a/2", "a/deep/3"], "below a/: {listed:?}");
         let level = self.store.list_with_delimiter(Some(&self.folder)).await?;
         let expected = [self.at("a"), self.at("ab")];
-        ensure!(
-            level.common_prefixes == expected,
-            "folders: {:?}",
-            level.common_prefixes
-        );
-        let objects: Vec<_> = level
-            .objects
-            .into_iter()
-            .map(|object| object.location)
-            .collect();
+        ensure!(level.common_prefixes == expected, "folders: {:?}", level.common_prefixes);
+        let objects: Vec<_> = level.objects.into_iter().map(|object| object.location).collect();
         ensure!(objects == [self.at("b")], "objects: {objects:?}");
         self.store.delete(&self.at("ab/4")).await?;
         let level = self.store.list_with_delimiter(Some(&self.folder)).await?;
         let folders = level.common_prefixes;
-        ensure!(
-            folders == [self.at("a")],
-            "an emptied folder still shows: {folders:?}"
-        );
+        ensure!(folders == [self.at("a")], "an emptied folder still shows: {folders:?}");
         Ok(())
     }
 
@@ -323,15 +228,9 @@ impl Try<'_> {
         writer.put(bytes.clone());
         writer.wait_for_capacity(0).await?;
         let early = self.get("object").await;
-        ensure!(
-            early.is_err(),
-            "the object was there before the end of its upload"
-        );
+        ensure!(early.is_err(), "the object was there before the end of its upload");
         writer.finish().await?;
-        ensure!(
-            self.get("object").await? == bytes,
-            "the parts are not what was written"
-        );
+        ensure!(self.get("object").await? == bytes, "the parts are not what was written");
         Ok(())
     }
 }

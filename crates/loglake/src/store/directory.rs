@@ -69,9 +69,7 @@ impl Directory {
             for above in root.ancestors().skip(1) {
                 // A folder that we may not read was not made just now.
                 if let Ok(folder) = File::open(above) {
-                    folder
-                        .sync_all()
-                        .with_context(|| format!("fsync of {}", above.display()))?;
+                    folder.sync_all().with_context(|| format!("fsync of {}", above.display()))?;
                 }
             }
         }
@@ -88,22 +86,14 @@ impl Directory {
             .with_context(|| format!("{} cannot be made", staging.display()))?;
         let inner = LocalFileSystem::new_with_prefix(&root)?;
         let files = Arc::new(Files::new(root.clone(), staging));
-        Ok(Self {
-            inner,
-            root,
-            access: Access::Writes { files, _lock: lock },
-        })
+        Ok(Self { inner, root, access: Access::Writes { files, _lock: lock } })
     }
 
     /// To read only, whoever else has it.
     pub(super) fn read(root: &FsPath) -> anyhow::Result<Self> {
         let inner = LocalFileSystem::new_with_prefix(root)
             .with_context(|| format!("directory {} cannot be read", root.display()))?;
-        Ok(Self {
-            inner,
-            root: root.to_owned(),
-            access: Access::Reads,
-        })
+        Ok(Self { inner, root: root.to_owned(), access: Access::Reads })
     }
 
     fn files(&self, location: &Path) -> Result<&Arc<Files>> {
@@ -119,11 +109,7 @@ impl Directory {
 
 fn lock(root: &FsPath) -> anyhow::Result<File> {
     let path = root.join(LOCK);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| format!("{} cannot be opened", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -141,10 +127,7 @@ fn lock(root: &FsPath) -> anyhow::Result<File> {
 
 /// Whether an object is ours and not for others to see.
 fn is_hidden(location: &Path) -> bool {
-    location
-        .parts()
-        .next()
-        .is_some_and(|first| matches!(first.as_ref(), LOCK | STAGING))
+    location.parts().next().is_some_and(|first| matches!(first.as_ref(), LOCK | STAGING))
 }
 
 /// Work on files belongs on a thread that may block.
@@ -158,10 +141,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn not_supported(operation: &str) -> Error {
-    Error::NotImplemented {
-        operation: operation.to_owned(),
-        implementer: STORE.to_owned(),
-    }
+    Error::NotImplemented { operation: operation.to_owned(), implementer: STORE.to_owned() }
 }
 
 impl fmt::Display for Directory {
@@ -189,10 +169,7 @@ impl ObjectStore for Directory {
         }
         let target = self.inner.path_to_filesystem(location)?;
         blocking(move || files.put(&target, &payload, placing)).await?;
-        Ok(PutResult {
-            e_tag: None,
-            version: None,
-        })
+        Ok(PutResult { e_tag: None, version: None })
     }
 
     async fn put_multipart_opts(
@@ -205,9 +182,7 @@ impl ObjectStore for Directory {
             return Err(not_supported("attributes of an object"));
         }
         let target = self.inner.path_to_filesystem(location)?;
-        Ok(Box::new(
-            blocking(move || Upload::begin(files, target)).await?,
-        ))
+        Ok(Box::new(blocking(move || Upload::begin(files, target)).await?))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -257,9 +232,7 @@ impl ObjectStore for Directory {
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let mut listed = self.inner.list_with_delimiter(prefix).await?;
         listed.objects.retain(|object| !is_hidden(&object.location));
-        listed
-            .objects
-            .sort_unstable_by(|a, b| a.location.cmp(&b.location));
+        listed.objects.sort_unstable_by(|a, b| a.location.cmp(&b.location));
         let mut folders = vec![];
         for folder in listed.common_prefixes {
             let mut inside = self.inner.list(Some(&folder));
@@ -268,19 +241,11 @@ impl ObjectStore for Directory {
             }
         }
         folders.sort_unstable();
-        Ok(ListResult {
-            common_prefixes: folders,
-            objects: listed.objects,
-        })
+        Ok(ListResult { common_prefixes: folders, objects: listed.objects })
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        let bytes = self
-            .inner
-            .get_opts(from, GetOptions::default())
-            .await?
-            .bytes()
-            .await?;
+        let bytes = self.inner.get_opts(from, GetOptions::default()).await?.bytes().await?;
         let mode = match options.mode {
             CopyMode::Overwrite => PutMode::Overwrite,
             CopyMode::Create => PutMode::Create,

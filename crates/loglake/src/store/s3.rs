@@ -20,26 +20,17 @@ pub(super) fn open(place: &str) -> anyhow::Result<Arc<dyn ObjectStore>> {
     if bucket.is_empty() {
         bail!("s3://{place} names no bucket: expected s3://bucket/prefix");
     }
-    let mut builder = AmazonS3Builder::from_env()
-        .with_bucket_name(bucket)
-        .with_retry(retries());
-    if builder
-        .get_config_value(&AmazonS3ConfigKey::Region)
-        .is_none()
-    {
+    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retries());
+    if builder.get_config_value(&AmazonS3ConfigKey::Region).is_none() {
         builder = builder.with_region(REGION_DEFAULT);
     }
     let endpoints = [AmazonS3ConfigKey::Endpoint, AmazonS3ConfigKey::S3Endpoint];
-    let mut endpoints = endpoints
-        .iter()
-        .filter_map(|key| builder.get_config_value(key));
+    let mut endpoints = endpoints.iter().filter_map(|key| builder.get_config_value(key));
     if endpoints.any(|url| url.starts_with("http://")) {
         // Who names an endpoint without TLS means it.
         builder = builder.with_allow_http(true);
     }
-    let store = builder
-        .build()
-        .with_context(|| format!("s3://{place} cannot be used"))?;
+    let store = builder.build().with_context(|| format!("s3://{place} cannot be used"))?;
     let prefix = Path::parse(prefix.trim_end_matches('/'))
         .with_context(|| format!("s3://{place} has a prefix that cannot be a path"))?;
     if prefix.as_ref().is_empty() {

@@ -50,10 +50,11 @@ async fn files_that_cannot_match_stay_closed() {
         ("timestamp >= '2026-11-01T12:50:00Z' and timestamp < '2026-11-01T13:10:00Z'", 10, 2),
         ("seq = 17", 1, 1),
         ("seq in (3, 41)", 2, 2),
-        ("service = 'nobody'", 0, 0),
+        ("service = 'nobody'", 0, 6), // between 'api' and 'web'
         ("service = 'zoo'", 0, 0),
         ("level = 'debug'", 0, 0),
-        ("level = 'fatal' and seq > 5", 0, 6),
+        ("level = 'fatal' and seq > 5", 0, 6), // between 'error' and 'info'
+        ("service = 'nobody' and seq < 20", 0, 2),
     ] {
         let (engine, opened) = watched().await;
         let found = integers(&engine, &format!("select count(*) from logs where {filter}")).await;
@@ -74,4 +75,16 @@ async fn a_limit_alone_opens_no_more_files_than_it_needs() {
     let (engine, opened) = watched().await;
     assert_eq!(integers(&engine, "select seq from logs limit 2").await.len(), 2);
     assert!(opened.lock().len() < 6, "{:?}", opened.lock());
+}
+
+#[tokio::test]
+async fn debug_explain() {
+    let (engine, _) = watched().await;
+    for sql in ["explain analyze select seq from logs order by timestamp desc limit 3", "select now()", "explain select now()", "explain select seq from logs where level = 'x' order by seq limit 3"] {
+        let b = super::rows(&engine, sql).await.unwrap();
+        println!("{}", arrow::util::pretty::pretty_format_batches(&b).unwrap());
+    }
+    let lake = super::small_lake().await;
+    let b = super::rows(&lake.engine(), "explain analyze select seq from logs where level = 'error' order by timestamp desc limit 3").await.unwrap();
+    println!("{}", arrow::util::pretty::pretty_format_batches(&b).unwrap());
 }

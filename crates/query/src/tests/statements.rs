@@ -17,7 +17,7 @@ async fn error(engine: &QueryEngine, sql: &str) -> QueryError {
 async fn a_mistake_is_shown_with_its_place() {
     let engine = small_lake().await.engine();
     for (sql, kind, position, part) in [
-        ("select\n  from where", ErrorKind::Invalid, Some(2), "xpected"),
+        ("select message from logs\n wher x = 1", ErrorKind::Invalid, Some(2), "xpected"),
         ("select message,\n       nosuch from logs", ErrorKind::Invalid, Some(2), "nosuch"),
         ("select * from nosuch", ErrorKind::NotFound, None, "tables: audit-log, logs"),
         ("select * from other.logs", ErrorKind::NotFound, None, "other"),

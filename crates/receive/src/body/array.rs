@@ -19,8 +19,13 @@ enum State {
     /// After a comma: an element.
     Next,
     /// In an element, so many objects and arrays deep.
-    Inside { depth: u64 },
-    InString { depth: u64, escape: bool },
+    Inside {
+        depth: u64,
+    },
+    InString {
+        depth: u64,
+        escape: bool,
+    },
     /// After the closing `]`.
     Closed,
     /// Something followed the array; it was said.
@@ -55,7 +60,10 @@ impl ArrayLines {
         match byte {
             b']' if matches!(self.state, State::First) => self.state = State::Closed,
             b']' => {
-                lines.reject(self.element, "expected an element after the comma, found `]`".to_owned());
+                lines.reject(
+                    self.element,
+                    "expected an element after the comma, found `]`".to_owned(),
+                );
                 self.state = State::Closed;
             }
             b',' => {

@@ -68,15 +68,21 @@ fn cut<'a>(body: &'a [u8], at: &[prop::sample::Index]) -> Vec<&'a [u8]> {
 
 fn bodies() -> impl Strategy<Value = Vec<u8>> {
     let line = prop_oneof![
-        Just("{\"a\":1}".to_owned()), Just(String::new()), Just("  ".to_owned()), Just("x\r".to_owned()),
-        "[a-z]{30,90}", Just("{\"s\":\"],[{\\\"\"}".to_owned()), Just("[1,[2],{\"b\":[]}]".to_owned()),
+        Just("{\"a\":1}".to_owned()),
+        Just(String::new()),
+        Just("  ".to_owned()),
+        Just("x\r".to_owned()),
+        "[a-z]{30,90}",
+        Just("{\"s\":\"],[{\\\"\"}".to_owned()),
+        Just("[1,[2],{\"b\":[]}]".to_owned()),
     ];
     let lines = prop::collection::vec(line, 0..12);
     let joint = prop::sample::select(vec!["\n", "\r\n", ",", ",\n ", "]"]);
     let head = prop::sample::select(vec!["", "\u{feff}", "[", "\u{feff} [", "\n\n", "\n["]);
     let tail = prop::sample::select(vec!["", "\n", "]", "]\n", ",]", "] x"]);
-    (head, lines, joint, tail)
-        .prop_map(|(head, lines, joint, tail)| format!("{head}{}{tail}", lines.join(joint)).into_bytes())
+    (head, lines, joint, tail).prop_map(|(head, lines, joint, tail)| {
+        format!("{head}{}{tail}", lines.join(joint)).into_bytes()
+    })
 }
 
 proptest! {
@@ -153,10 +159,13 @@ fn a_long_line_is_dropped_and_named() {
         rejections.extend(block.rejections);
     }
     let shown: Vec<_> = rejections.iter().map(|r| format!("{}: {}", r.line, r.reason)).collect();
-    assert_eq!(shown, [
-        "2: record of 100 bytes is longer than the limit of 40 bytes",
-        "4: record of 41 bytes is longer than the limit of 40 bytes",
-    ]);
+    assert_eq!(
+        shown,
+        [
+            "2: record of 100 bytes is longer than the limit of 40 bytes",
+            "4: record of 41 bytes is longer than the limit of 40 bytes",
+        ]
+    );
 }
 
 #[test]

@@ -19,30 +19,16 @@ const TRIED: [Format; 4] = [Format::Access, Format::Dpkg, Format::Syslog, Format
 pub fn detect<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Detected {
     let lines: Vec<&[u8]> = lines
         .into_iter()
-        .filter(|line| {
-            line.first()
-                .is_some_and(|first| !first.is_ascii_whitespace())
-        })
+        .filter(|line| line.first().is_some_and(|first| !first.is_ascii_whitespace()))
         .collect();
     let most = |matching: usize| matching > 0 && matching * 10 >= lines.len() * 6;
     if most(lines.iter().filter(|line| is_object(line)).count()) {
         return Detected::Ndjson;
     }
-    let context = Context {
-        reference: Timestamp::from_nanos(i64::MAX / 2),
-        local: &as_utc,
-    };
-    let texts: Vec<&str> = lines
-        .iter()
-        .filter_map(|line| str::from_utf8(line).ok())
-        .collect();
+    let context = Context { reference: Timestamp::from_nanos(i64::MAX / 2), local: &as_utc };
+    let texts: Vec<&str> = lines.iter().filter_map(|line| str::from_utf8(line).ok()).collect();
     let format = TRIED.into_iter().find(|format| {
-        most(
-            texts
-                .iter()
-                .filter(|text| understood(text, *format, &context).is_some())
-                .count(),
-        )
+        most(texts.iter().filter(|text| understood(text, *format, &context).is_some()).count())
     });
     Detected::Text(format.unwrap_or(Format::Plain))
 }

@@ -38,11 +38,7 @@ pub fn continues(before: Before, line: &[u8], format: Format) -> bool {
 
 /// What a line that was not joined is to the next one.
 pub fn begins(line: &[u8]) -> Before {
-    if line.trim_ascii().is_empty() || is_indented(line) {
-        Before::Nothing
-    } else {
-        Before::Head
-    }
+    if line.trim_ascii().is_empty() || is_indented(line) { Before::Nothing } else { Before::Head }
 }
 
 fn is_indented(line: &[u8]) -> bool {

@@ -97,7 +97,5 @@ fn unescape(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('\\') {
         return Some(Cow::Borrowed(text));
     }
-    serde_json::from_str::<String>(&format!("\"{text}\""))
-        .ok()
-        .map(Cow::Owned)
+    serde_json::from_str::<String>(&format!("\"{text}\"")).ok().map(Cow::Owned)
 }

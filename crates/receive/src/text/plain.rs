@@ -45,13 +45,8 @@ pub(super) fn parse<'a>(line: &'a str, context: &Context<'_>) -> Record<'a> {
 
 fn level(text: &str) -> Option<&'static str> {
     let head = text.lines().next()?;
-    head.split_ascii_whitespace()
-        .take(LEVEL_WORDS)
-        .find_map(|word| {
-            let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-            LEVELS
-                .iter()
-                .find(|(written, _)| *written == word)
-                .map(|(_, level)| *level)
-        })
+    head.split_ascii_whitespace().take(LEVEL_WORDS).find_map(|word| {
+        let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        LEVELS.iter().find(|(written, _)| *written == word).map(|(_, level)| *level)
+    })
 }

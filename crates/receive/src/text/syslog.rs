@@ -20,9 +20,7 @@ const FACILITIES: [&str; 24] = [
 
 /// The levels of RFC 5424's severities, in the words that other sources of logs use, so that
 /// `level = 'ERROR'` means the same everywhere; `severity` keeps the finer number.
-const LEVELS: [&str; 8] = [
-    "FATAL", "FATAL", "FATAL", "ERROR", "WARN", "INFO", "INFO", "DEBUG",
-];
+const LEVELS: [&str; 8] = ["FATAL", "FATAL", "FATAL", "ERROR", "WARN", "INFO", "INFO", "DEBUG"];
 
 const BOM: char = '\u{feff}';
 

@@ -8,10 +8,7 @@ use super::*;
 const REFERENCE: Timestamp = Timestamp::from_nanos(1_795_446_000_000_000_000);
 
 fn context() -> Context<'static> {
-    Context {
-        reference: REFERENCE,
-        local: &as_utc,
-    }
+    Context { reference: REFERENCE, local: &as_utc }
 }
 
 fn json(line: &str, format: Format) -> serde_json::Value {
@@ -27,10 +24,7 @@ fn the_reference_is_what_its_comment_says() {
 #[test]
 fn syslog_from_the_wire() {
     assert_eq!(
-        json(
-            "<34>Oct 11 22:14:15 mymachine su[7]: 'su root' failed",
-            Format::Syslog
-        ),
+        json("<34>Oct 11 22:14:15 mymachine su[7]: 'su root' failed", Format::Syslog),
         serde_json::json!({
             "timestamp": "2026-10-11T22:14:15Z", "host": "mymachine", "service": "su", "pid": "7",
             "message": "'su root' failed", "facility": "auth", "severity": 2, "level": "FATAL",
@@ -45,10 +39,7 @@ fn syslog_from_files() {
         "message": "[    0.1] Linux version 6",
     });
     assert_eq!(
-        json(
-            "Nov  1 12:00:00 web-1 kernel: [    0.1] Linux version 6",
-            Format::Syslog
-        ),
+        json("Nov  1 12:00:00 web-1 kernel: [    0.1] Linux version 6", Format::Syslog),
         expected
     );
     let iso = "2026-11-01T13:00:00.000000+01:00 web-1 kernel: [    0.1] Linux version 6";
@@ -84,20 +75,14 @@ fn rfc_5424_with_structured_data() {
 #[test]
 fn a_name_that_comes_twice_keeps_both_values() {
     let line = r#"<13>1 - h a - - [o ip="1" ip="2" ip="3"] m"#;
-    assert_eq!(
-        json(line, Format::Syslog)["o.ip"],
-        serde_json::json!(["1", "2", "3"])
-    );
+    assert_eq!(json(line, Format::Syslog)["o.ip"], serde_json::json!(["1", "2", "3"]));
 }
 
 #[test]
 fn a_date_without_a_year_is_the_last_one_before_the_reference() {
     let year_of = |date: &str| {
         let line = format!("{date} 12:00:00 h a: m");
-        let at = json(&line, Format::Syslog)["timestamp"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let at = json(&line, Format::Syslog)["timestamp"].as_str().unwrap().to_owned();
         chrono::DateTime::parse_from_rfc3339(&at).unwrap().year()
     };
     assert_eq!(year_of("Nov 23"), 2026);
@@ -111,32 +96,19 @@ fn a_date_without_a_year_is_the_last_one_before_the_reference() {
 #[test]
 fn new_years_eve_may_look_into_the_next_year() {
     let eve = as_utc("2026-12-31T23:59:59".parse::<NaiveDateTime>().unwrap()).unwrap();
-    let context = Context {
-        reference: eve,
-        local: &as_utc,
-    };
+    let context = Context { reference: eve, local: &as_utc };
     let record = parse(b"Jan  1 00:00:01 h a: m", Format::Syslog, &context);
-    assert_eq!(
-        record.get("timestamp"),
-        Some(&"2027-01-01T00:00:01Z".into())
-    );
+    assert_eq!(record.get("timestamp"), Some(&"2027-01-01T00:00:01Z".into()));
 }
 
 #[test]
 fn local_times_go_through_the_zone_that_is_handed_in() {
     let two_hours_east =
         |naive| as_utc(naive).map(|t| Timestamp::from_nanos(t.as_nanos() - 7_200_000_000_000));
-    let context = Context {
-        reference: REFERENCE,
-        local: &two_hours_east,
-    };
+    let context = Context { reference: REFERENCE, local: &two_hours_east };
     let local = parse(b"Nov  1 12:00:00 h a: m", Format::Syslog, &context);
     assert_eq!(local.get("timestamp"), Some(&"2026-11-01T10:00:00Z".into()));
-    let zoned = parse(
-        b"2026-11-01T12:00:00+00:00 h a: m",
-        Format::Syslog,
-        &context,
-    );
+    let zoned = parse(b"2026-11-01T12:00:00+00:00 h a: m", Format::Syslog, &context);
     assert_eq!(zoned.get("timestamp"), Some(&"2026-11-01T12:00:00Z".into()));
 }
 
@@ -178,10 +150,7 @@ fn common_access_log_and_what_was_no_http() {
 #[test]
 fn dpkg_lines() {
     assert_eq!(
-        json(
-            "2025-06-24 14:36:25 upgrade libsystemd0:amd64 252.36-1 252.38-1",
-            Format::Dpkg
-        ),
+        json("2025-06-24 14:36:25 upgrade libsystemd0:amd64 252.36-1 252.38-1", Format::Dpkg),
         serde_json::json!({
             "timestamp": "2025-06-24T14:36:25Z", "service": "dpkg", "action": "upgrade",
             "package": "libsystemd0", "arch": "amd64", "version": "252.36-1",
@@ -189,10 +158,7 @@ fn dpkg_lines() {
             "message": "upgrade libsystemd0:amd64 252.36-1 252.38-1",
         })
     );
-    let status = json(
-        "2025-06-24 14:36:25 status not-installed a:all <none>",
-        Format::Dpkg,
-    );
+    let status = json("2025-06-24 14:36:25 status not-installed a:all <none>", Format::Dpkg);
     assert_eq!(status["state"], "not-installed");
     assert_eq!(status.get("version"), None);
 }
@@ -209,10 +175,7 @@ fn logfmt_lines() {
     );
     let both = json("message=a msg=b n=1", Format::Logfmt);
     assert_eq!((&both["message"], &both["msg"]), (&"a".into(), &"b".into()));
-    assert_eq!(
-        json("a=1 b=2 c=3", Format::Logfmt)["message"],
-        "a=1 b=2 c=3"
-    );
+    assert_eq!(json("a=1 b=2 c=3", Format::Logfmt)["message"], "a=1 b=2 c=3");
 }
 
 #[test]
@@ -223,14 +186,8 @@ fn plain_lines_with_a_time_and_a_level() {
         serde_json::json!({"timestamp": "2026-11-01T12:00:00.123Z", "level": "ERROR", "message": line})
     );
     let nginx = "2026/11/01 12:00:00 [warn] 7#7: low";
-    assert_eq!(
-        json(nginx, Format::Plain)["timestamp"],
-        "2026-11-01T12:00:00Z"
-    );
-    let prose = json(
-        "There was an ERROR far behind these words: ERROR",
-        Format::Plain,
-    );
+    assert_eq!(json(nginx, Format::Plain)["timestamp"], "2026-11-01T12:00:00Z");
+    let prose = json("There was an ERROR far behind these words: ERROR", Format::Plain);
     assert_eq!(prose["level"], "ERROR");
     assert_eq!(json("no error here", Format::Plain).get("level"), None);
 }
@@ -248,10 +205,7 @@ fn bytes_that_are_not_utf_8_are_kept_beside_the_readable_text() {
     let record = parse(b"caf\xe9", Format::Plain, &context());
     assert_eq!(record.get("message"), Some(&"caf\u{fffd}".into()));
     assert_eq!(record.get(RAW_BASE64), Some(&"Y2Fm6Q==".into()));
-    assert_eq!(
-        parse("café".as_bytes(), Format::Plain, &context()).get(RAW_BASE64),
-        None
-    );
+    assert_eq!(parse("café".as_bytes(), Format::Plain, &context()).get(RAW_BASE64), None);
 }
 
 #[test]
@@ -262,23 +216,14 @@ fn formats_are_told_from_samples() {
         of("Nov  1 12:00:00 h a: m\n\tat x\n\tat y\n\tat z\n"),
         Detected::Text(Format::Syslog)
     );
-    assert_eq!(
-        of("2026-11-01T12:00:00.1+00:00 h a[1]: m"),
-        Detected::Text(Format::Syslog)
-    );
-    assert_eq!(
-        of("2025-06-24 14:36:25 startup archives unpack"),
-        Detected::Text(Format::Dpkg)
-    );
+    assert_eq!(of("2026-11-01T12:00:00.1+00:00 h a[1]: m"), Detected::Text(Format::Syslog));
+    assert_eq!(of("2025-06-24 14:36:25 startup archives unpack"), Detected::Text(Format::Dpkg));
     assert_eq!(of("a=1 b=2 c=\"3 4\""), Detected::Text(Format::Logfmt));
     assert_eq!(
         of(r#"::1 - - [01/Nov/2026:13:55:36 +0000] "GET / HTTP/1.1" 200 -"#),
         Detected::Text(Format::Access)
     );
-    assert_eq!(
-        of("Nov  1 12:00:00 h a: m\nwhat\nis\nthis\n"),
-        Detected::Text(Format::Plain)
-    );
+    assert_eq!(of("Nov  1 12:00:00 h a: m\nwhat\nis\nthis\n"), Detected::Text(Format::Plain));
     assert_eq!(of(""), Detected::Text(Format::Plain));
     assert_eq!(of("{not json}"), Detected::Text(Format::Plain));
 }
@@ -317,13 +262,8 @@ fn what_is_not_clearly_a_continuation_is_a_record() {
     assert_eq!(joined("a\nCaused by: b", Format::Plain).len(), 2);
 }
 
-const ALL: [Format; 5] = [
-    Format::Syslog,
-    Format::Access,
-    Format::Dpkg,
-    Format::Logfmt,
-    Format::Plain,
-];
+const ALL: [Format; 5] =
+    [Format::Syslog, Format::Access, Format::Dpkg, Format::Logfmt, Format::Plain];
 
 /// Lines that look like the formats, and then anything.
 fn lines() -> impl Strategy<Value = String> {

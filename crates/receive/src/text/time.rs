@@ -12,9 +12,8 @@ const FUTURE_NANOS_MAX: i64 = 86_400 * 1_000_000_000;
 /// Years looked back for a date without a year: 29 February is at most eight years ago.
 const YEARS_BACK_MAX: i32 = 8;
 
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// A time at the start of `text`, and what follows it: `2026-11-01T12:00:00`, also with a space
 /// for the `T`, `/` for `-`, a fraction of up to nine digits after `.` or `,`, and then a zone
@@ -51,10 +50,7 @@ pub(super) fn bsd<'a>(text: &'a str, context: &Context<'_>) -> Option<(Timestamp
         let (time, rest) = clock(date, rest.strip_prefix(' ')?)?;
         return Some(((context.local)(time)?, rest));
     }
-    let latest = context
-        .reference
-        .as_nanos()
-        .saturating_add(FUTURE_NANOS_MAX);
+    let latest = context.reference.as_nanos().saturating_add(FUTURE_NANOS_MAX);
     let year = DateTime::from_timestamp_nanos(context.reference.as_nanos()).year();
     (year - YEARS_BACK_MAX..=year + 1).rev().find_map(|year| {
         let (time, rest) = clock(NaiveDate::from_ymd_opt(year, month, day)?, rest)?;

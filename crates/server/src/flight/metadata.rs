@@ -129,8 +129,9 @@ fn xdbc_type(
 ) -> XdbcTypeInfo {
     let quoted = num_prec_radix.is_none() && data_type != XdbcDataType::XdbcBit;
     let (sql_data_type, datetime_subcode) = match data_type {
+        // The protocol's `XDBC_SUBCODE_DATE` is an alias of this one.
         XdbcDataType::XdbcDate => {
-            (XdbcDataType::XdbcDatetime, Some(XdbcDatetimeSubcode::XdbcSubcodeDate))
+            (XdbcDataType::XdbcDatetime, Some(XdbcDatetimeSubcode::XdbcSubcodeYear))
         }
         XdbcDataType::XdbcTimestamp => {
             (XdbcDataType::XdbcDatetime, Some(XdbcDatetimeSubcode::XdbcSubcodeTimestamp))
@@ -192,7 +193,8 @@ pub(crate) fn no_foreign_keys() -> RecordBatch {
 }
 
 fn empty(fields: &[(&str, DataType, bool)]) -> RecordBatch {
-    let fields = fields.iter().map(|(name, kind, nullable)| Field::new(*name, kind.clone(), *nullable));
+    let fields =
+        fields.iter().map(|(name, kind, nullable)| Field::new(*name, kind.clone(), *nullable));
     let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     RecordBatch::new_empty(schema)
 }

@@ -32,11 +32,11 @@ use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::metadata;
-use crate::plain_types::{plain_batch, plain_schema};
 use super::statement::Statement;
 use crate::doors::OpenDoors;
 use crate::failure::Failure;
 use crate::metrics::QueryDoor;
+use crate::plain_types::{plain_batch, plain_schema};
 
 pub(crate) struct FlightSql {
     doors: OpenDoors,
@@ -76,7 +76,8 @@ impl FlightSql {
         let schema = plain_schema(&answer.schema);
         let target = SchemaRef::clone(&schema);
         let batches = answer.stream.map(move |batch| {
-            let batch = batch.map_err(|e| Status::from(Failure::from(loglake_query::QueryError::from(e))))?;
+            let batch = batch
+                .map_err(|e| Status::from(Failure::from(loglake_query::QueryError::from(e))))?;
             plain_batch(&batch, &target).map_err(FlightError::from)
         });
         Ok(encoded(schema, batches))

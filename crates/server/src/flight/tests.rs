@@ -32,7 +32,8 @@ impl Served {
         let ingester = doors.ingester.clone().unwrap();
         let name = loglake_model::TableName::unnamed();
         let table = ingester.table(&loglake_model::TenantName::unnamed(), &name).await.unwrap();
-        let lines: String = (0..rows).map(|n| format!("{{\"n\":{n},\"message\":\"m{n}\"}}\n")).collect();
+        let lines: String =
+            (0..rows).map(|n| format!("{{\"n\":{n},\"message\":\"m{n}\"}}\n")).collect();
         let schema = Arc::clone(table.current().schema());
         let arrival = doors.clock.now();
         let context = DecodeContext { schema: &schema, limits: &doors.limits, arrival };
@@ -156,7 +157,10 @@ async fn the_catalogue_shows_tables_and_what_the_server_is() {
 async fn the_token_is_asked_for_and_handed_out() {
     let served = Served::start(Some("s3cret"), 1).await;
     let mut client = served.client().await;
-    assert_eq!(code(client.execute("select 1".to_owned(), None).await), Some(Code::Unauthenticated));
+    assert_eq!(
+        code(client.execute("select 1".to_owned(), None).await),
+        Some(Code::Unauthenticated)
+    );
     assert!(served.client().await.handshake("me", "wrong").await.is_err());
     client.handshake("me", "s3cret").await.unwrap();
     assert_eq!(client.token().map(String::as_str), Some("s3cret"));

@@ -21,7 +21,7 @@ pub(super) async fn ready(State(doors): State<OpenDoors>) -> Response {
     if !doors.readiness.is_ready() {
         return Failure::new(ErrorKind::Retry, "starting or stopping").into_response();
     }
-    let roles = json!({"ingest": doors.ingester.is_some(), "query": doors.engine.is_some()});
+    let roles = json!({"ingest": doors.ingester().is_ok(), "query": doors.engine().is_ok()});
     Json(json!({"status": "ready", "roles": roles})).into_response()
 }
 

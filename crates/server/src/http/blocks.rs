@@ -5,7 +5,8 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
-use futures::{Stream, StreamExt, stream};
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
 use loglake_model::ErrorKind;
 use loglake_receive::{Block, BodyError, BodyReader, Encoding};
 use prometheus_client::metrics::counter::Counter;
@@ -30,7 +31,7 @@ pub(super) fn blocks(
     headers: &HeaderMap,
     body: Body,
     form: BodyForm,
-) -> Result<impl Stream<Item = Result<Block, Failure>> + Send + use<>, Failure> {
+) -> Result<BoxStream<'static, Result<Block, Failure>>, Failure> {
     let encoding = encoding(headers)?;
     let reader = match form {
         BodyForm::LinesOrArray => BodyReader::new(encoding, &doors.limits),
@@ -44,10 +45,11 @@ pub(super) fn blocks(
         idle_max: doors.settings.idle_max,
         bytes: doors.metrics.bytes.clone(),
     };
-    Ok(stream::unfold(reading, |mut reading| async move {
+    let blocks = stream::unfold(reading, |mut reading| async move {
         let block = reading.next().await.transpose()?;
         Some((block, reading))
-    }))
+    });
+    Ok(blocks.boxed())
 }
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, Failure> {

@@ -89,9 +89,12 @@ async fn items(
             None => planner.finish(),
         })
     });
-    let mut stored = plans
-        .map(|plan: Result<Plan, Failure>| async move { Ok::<_, Failure>(store(doors, plan?).await) })
-        .buffered(BLOCKS_IN_FLIGHT);
+    let mut stored =
+        plans
+            .map(|plan: Result<Plan, Failure>| async move {
+                Ok::<_, Failure>(store(doors, plan?).await)
+            })
+            .buffered(BLOCKS_IN_FLIGHT);
     let mut items = vec![];
     while let Some(block) = stored.next().await {
         match block? {

@@ -57,7 +57,8 @@ impl Format {
             let name = parts.next().unwrap_or_default();
             let known = MEDIA_TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
             let Some((_, format)) = known else { continue };
-            let weight = parts.find_map(|p| p.strip_prefix("q=")).map_or(Ok(1.0), str::parse::<f32>);
+            let weight =
+                parts.find_map(|p| p.strip_prefix("q=")).map_or(Ok(1.0), str::parse::<f32>);
             let weight = weight.unwrap_or(0.0);
             if weight > best.map_or(0.0, |(best, _)| best) {
                 best = Some((weight, *format));
@@ -113,7 +114,8 @@ impl Format {
 }
 
 fn not_acceptable(accept: &str) -> Failure {
-    let known: Vec<_> = MEDIA_TYPES.iter().map(|(name, _)| *name).filter(|n| !n.contains('*')).collect();
+    let known: Vec<_> =
+        MEDIA_TYPES.iter().map(|(name, _)| *name).filter(|n| !n.contains('*')).collect();
     Failure::invalid(format!("no form of results for {accept:?}: there are {}", known.join(", ")))
         .with_status(StatusCode::NOT_ACCEPTABLE)
 }

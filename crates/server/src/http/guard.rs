@@ -22,9 +22,22 @@ const ALWAYS_ANSWERED: [&str; 3] = [HEALTH, "/ready", "/metrics"];
 
 /// A request's place among those that run at once. A route whose answer streams keeps it as long.
 #[derive(Clone)]
-pub(super) struct Place(#[allow(dead_code)] Arc<OwnedSemaphorePermit>);
+pub(super) struct Place(
+    #[expect(dead_code, reason = "given back when it is dropped")] Arc<OwnedSemaphorePermit>,
+);
 
-pub(super) async fn guard(State(doors): State<OpenDoors>, request: Request, next: Next) -> Response {
+#[cfg(test)]
+impl Place {
+    pub(super) fn of(places: Arc<tokio::sync::Semaphore>) -> Self {
+        Self(Arc::new(places.try_acquire_owned().unwrap()))
+    }
+}
+
+pub(super) async fn guard(
+    State(doors): State<OpenDoors>,
+    request: Request,
+    next: Next,
+) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = route.as_deref().unwrap_or("none");
     let response = pass(&doors, route, request, next).await;

@@ -163,7 +163,9 @@ async fn append(
     loop {
         let appended = ingester.append(vec![(Arc::clone(&table), batch.clone())]).await;
         match appended {
-            Err(e) if e.kind() == ErrorKind::Overloaded && !is_first && Instant::now() < deadline => {
+            Err(e)
+                if e.kind() == ErrorKind::Overloaded && !is_first && Instant::now() < deadline =>
+            {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
@@ -205,7 +207,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_block_whose_fate_is_unknown_is_said_so() {
-        let lost = Outcome::Unknown { from_line: 5, failure: Failure::new(ErrorKind::Fenced, "gone") };
+        let lost =
+            Outcome::Unknown { from_line: 5, failure: Failure::new(ErrorKind::Fenced, "gone") };
         let failure = collected(vec![stored(4, &[], 5), Ok(lost)]).await.unwrap_err();
         assert_eq!(failure.json()["unknown_from_line"], 5);
         assert_eq!(failure.json()["stored"], 4);
@@ -228,7 +231,10 @@ mod tests {
         let block = |bytes: &[u8], refused: Option<u64>| Block {
             bytes: bytes.to_vec(),
             first_line: 10,
-            rejections: refused.map(|line| Rejection { line, reason: String::new() }).into_iter().collect(),
+            rejections: refused
+                .map(|line| Rejection { line, reason: String::new() })
+                .into_iter()
+                .collect(),
         };
         assert_eq!(line_after(&block(b"a\nb\n", None)), 12);
         assert_eq!(line_after(&block(b"a\nb", None)), 12);

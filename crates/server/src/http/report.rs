@@ -77,7 +77,10 @@ mod tests {
     use super::*;
 
     fn rejections(lines: &[(u64, &str)]) -> Vec<Rejection> {
-        lines.iter().map(|(line, reason)| Rejection { line: *line, reason: (*reason).to_owned() }).collect()
+        lines
+            .iter()
+            .map(|(line, reason)| Rejection { line: *line, reason: (*reason).to_owned() })
+            .collect()
     }
 
     #[test]
@@ -110,7 +113,8 @@ mod tests {
         let run = (1..50_000).map(|line| Rejection { line, reason: "same".to_owned() });
         report.reject(run);
         assert!(!report.is_full());
-        let apart = (1..=ERRORS_MAX as u64).map(|n| Rejection { line: 60_000 + 2 * n, reason: String::new() });
+        let apart = (1..=ERRORS_MAX as u64)
+            .map(|n| Rejection { line: 60_000 + 2 * n, reason: String::new() });
         report.reject(apart);
         assert!(report.is_full());
     }

@@ -125,3 +125,54 @@ impl Sending {
 fn not_encoded(error: &dyn std::fmt::Display) -> Failure {
     Failure::new(ErrorKind::Internal, format!("the rows cannot be given in this form: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array};
+    use datafusion::error::DataFusionError;
+    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+    use tokio::sync::Semaphore;
+
+    use super::super::formats::Format;
+    use super::*;
+
+    /// The frames of a body whose query fails after one row, and whether each is an error.
+    async fn frames_of_a_failure(format: Format) -> Vec<(String, bool)> {
+        let values: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        let batch = RecordBatch::try_from_iter([("a", values)]).unwrap();
+        let schema = batch.schema();
+        let encoder = format.encoder(&schema).unwrap();
+        let rows = stream::iter([Ok(batch), Err(DataFusionError::Execution("no more".to_owned()))]);
+        let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
+        let places = Arc::new(Semaphore::new(1));
+        let body = body(rows, encoder, Place::of(Arc::clone(&places)));
+        assert_eq!(places.available_permits(), 0);
+        let frames = body.into_data_stream().map(|frame| match frame {
+            Ok(bytes) => (String::from_utf8_lossy(&bytes).into_owned(), false),
+            Err(e) => (e.to_string(), true),
+        });
+        let frames = frames.collect().await;
+        assert_eq!(places.available_permits(), 1);
+        frames
+    }
+
+    #[tokio::test]
+    async fn an_error_after_the_first_bytes_breaks_the_body() {
+        let csv = frames_of_a_failure(Format::Csv).await;
+        assert_eq!(csv, [("a\n1\n".to_owned(), false), ("no more".to_owned(), true)]);
+        let json = frames_of_a_failure(Format::JsonArray).await;
+        assert_eq!(json, [("[{\"a\":1}\n".to_owned(), false), ("no more".to_owned(), true)]);
+    }
+
+    #[tokio::test]
+    async fn ndjson_says_why_before_it_breaks() {
+        let frames = frames_of_a_failure(Format::Ndjson).await;
+        let line = "{\"error\":{\"kind\":\"invalid\",\"message\":\"no more\"}}\n";
+        assert_eq!(frames[0], ("{\"a\":1}\n".to_owned(), false));
+        assert_eq!(frames[1], (line.to_owned(), false));
+        assert_eq!(frames[2], ("no more".to_owned(), true));
+        assert_eq!(frames.len(), 3);
+    }
+}

@@ -86,7 +86,8 @@ pub(super) async fn post(
 async fn read(doors: &OpenDoors, headers: &HeaderMap, body: Body) -> Result<SqlRequest, Failure> {
     let body = tokio::time::timeout(doors.settings.idle_max, to_bytes(body, REQUEST_BYTES_MAX));
     let body = body.await.map_err(|_| {
-        Failure::invalid("the query did not arrive in time").with_status(StatusCode::REQUEST_TIMEOUT)
+        Failure::invalid("the query did not arrive in time")
+            .with_status(StatusCode::REQUEST_TIMEOUT)
     })?;
     let body = body.map_err(|e| {
         Failure::invalid(format!("a query has at most {REQUEST_BYTES_MAX} bytes: {e}"))
@@ -136,7 +137,8 @@ async fn answer(
         Shape::Record => results::records(&answer.schema)?,
     };
     let id = HeaderValue::from_str(&answer.id).unwrap_or(HeaderValue::from_static("unknown"));
-    let head = [(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type())), (QUERY_ID, id)];
+    let head =
+        [(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type())), (QUERY_ID, id)];
     Ok((head, results::body(answer.stream, encoder, place)).into_response())
 }
 
@@ -156,7 +158,8 @@ fn scalar(number: usize, value: &Value) -> Result<ScalarValue, Failure> {
             (None, None) => ScalarValue::Float64(value.as_f64()),
         },
         Value::Array(_) | Value::Object(_) => {
-            let message = format!("parameter {number} is neither text, number, truth value nor null");
+            let message =
+                format!("parameter {number} is neither text, number, truth value nor null");
             return Err(Failure::invalid(message));
         }
     })

@@ -24,11 +24,7 @@ const fn seq(n: u64) -> SegmentSeq {
 
 fn rows(n: u64, appends: &[AppendId]) -> Effect {
     let content = Content::Rows(appends.to_vec());
-    Effect::Create {
-        seq: seq(n),
-        content,
-        delay: Duration::ZERO,
-    }
+    Effect::Create { seq: seq(n), content, delay: Duration::ZERO }
 }
 
 fn append(machine: &mut GroupCommit, id: AppendId, bytes: usize, now: Duration) -> Vec<Effect> {
@@ -37,10 +33,7 @@ fn append(machine: &mut GroupCommit, id: AppendId, bytes: usize, now: Duration) 
 
 fn fenced(effects: &[Effect]) -> Vec<AppendId> {
     let refused = effects.iter().filter_map(|effect| match effect {
-        Effect::Refuse {
-            appends,
-            why: Refusal::Fenced(_),
-        } => Some(appends.clone()),
+        Effect::Refuse { appends, why: Refusal::Fenced(_) } => Some(appends.clone()),
         _ => None,
     });
     refused.flatten().collect()
@@ -56,10 +49,7 @@ fn the_first_rows_go_at_once_and_later_ones_wait_for_company() {
     assert_eq!(m.step(Event::Tick, ms(25)), [rows(1, &[1, 2])]);
     assert_eq!(append(&mut m, 3, 10, ms(26)), []);
     assert_eq!(m.next_wake(), None, "as many in flight as may be");
-    assert_eq!(
-        m.step(Event::Created(seq(0)), ms(60)),
-        [Effect::Deliver(seq(0)), rows(2, &[3])]
-    );
+    assert_eq!(m.step(Event::Created(seq(0)), ms(60)), [Effect::Deliver(seq(0)), rows(2, &[3])]);
 }
 
 #[test]
@@ -70,10 +60,7 @@ fn a_full_segment_does_not_wait() {
     assert_eq!(append(&mut m, 2, 60, ms(1)), [rows(1, &[1])]);
     assert_eq!(
         append(&mut m, 3, 500, ms(1)),
-        [Effect::Refuse {
-            appends: vec![3],
-            why: Refusal::Overloaded { waiting_bytes: 60 },
-        }]
+        [Effect::Refuse { appends: vec![3], why: Refusal::Overloaded { waiting_bytes: 60 } }]
     );
 }
 
@@ -101,10 +88,7 @@ fn nothing_at_or_after_a_taken_number_is_delivered() {
     append(&mut m, 1, 100, ms(0));
     append(&mut m, 2, 10, ms(0));
     assert_eq!(m.step(Event::Created(seq(1)), ms(1)), []);
-    assert_eq!(
-        fenced(&m.step(Event::Taken(seq(0)), ms(1))),
-        [1, 0, 2].map(|id: u64| id)
-    );
+    assert_eq!(fenced(&m.step(Event::Taken(seq(0)), ms(1))), [1, 0, 2].map(|id: u64| id));
     assert!(m.over().is_some());
     assert_eq!(m.step(Event::Created(seq(1)), ms(2)), []);
     assert_eq!(fenced(&append(&mut m, 3, 1, ms(3))), [3]);
@@ -116,25 +100,16 @@ fn what_is_before_a_taken_number_may_still_be_delivered() {
     append(&mut m, 0, 10, ms(0));
     append(&mut m, 1, 100, ms(0));
     assert_eq!(fenced(&m.step(Event::Taken(seq(1)), ms(1))), [1]);
-    assert_eq!(
-        m.step(Event::Created(seq(0)), ms(2)),
-        [Effect::Deliver(seq(0))]
-    );
+    assert_eq!(m.step(Event::Created(seq(0)), ms(2)), [Effect::Deliver(seq(0))]);
 }
 
 #[test]
 fn a_doubt_is_tried_again_for_ever_with_the_same_content() {
     let mut m = GroupCommit::new(RULES);
     append(&mut m, 0, 10, ms(0));
-    for (n, delay) in [50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]
-        .into_iter()
-        .enumerate()
-    {
+    for (n, delay) in [50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000].into_iter().enumerate() {
         let now = Duration::from_secs(n as u64 * 60);
-        let again = [Effect::Again {
-            seq: seq(0),
-            delay: ms(delay),
-        }];
+        let again = [Effect::Again { seq: seq(0), delay: ms(delay) }];
         let event = match n {
             0 => Event::InDoubt(seq(0)),
             _ => Event::NotStored(seq(0), "full".into()),
@@ -158,23 +133,11 @@ fn rows_that_are_definitely_not_stored_are_given_up_and_an_empty_segment_probes(
     assert_eq!(m.step(full(), ms(1)).len(), 1, "first a second try");
     let given_up = m.step(full(), ms(10_001));
     assert_eq!(given_up[0], not_stored(&[0]));
-    assert!(matches!(
-        &given_up[1],
-        Effect::Create {
-            content: Content::Empty,
-            ..
-        }
-    ));
+    assert!(matches!(&given_up[1], Effect::Create { content: Content::Empty, .. }));
     assert_eq!(given_up[2..], [not_stored(&[1])]);
     assert_eq!(append(&mut m, 2, 10, ms(10_002)), [not_stored(&[2])]);
-    assert!(matches!(
-        m.step(full(), ms(30_000))[..],
-        [Effect::Again { .. }]
-    ));
-    assert_eq!(
-        m.step(Event::Created(seq(0)), ms(40_000)),
-        [Effect::Deliver(seq(0))]
-    );
+    assert!(matches!(m.step(full(), ms(30_000))[..], [Effect::Again { .. }]));
+    assert_eq!(m.step(Event::Created(seq(0)), ms(40_000)), [Effect::Deliver(seq(0))]);
     assert_eq!(append(&mut m, 3, 10, ms(40_001)), [rows(1, &[3])]);
 }
 
@@ -184,10 +147,7 @@ fn rows_that_cannot_be_encoded_harm_no_others() {
     append(&mut m, 0, 10, ms(0));
     append(&mut m, 1, 10, ms(0));
     let effects = m.step(Event::Unencodable(seq(0), "odd".into()), ms(1));
-    let refused = Effect::Refuse {
-        appends: vec![0],
-        why: Refusal::Unencodable("odd".into()),
-    };
+    let refused = Effect::Refuse { appends: vec![0], why: Refusal::Unencodable("odd".into()) };
     assert_eq!(effects[0], refused);
     let effects = m.step(Event::Created(seq(0)), ms(2));
     assert_eq!(effects, [Effect::Deliver(seq(0)), rows(1, &[1])]);
@@ -200,26 +160,16 @@ fn closing_writes_what_waits_then_seals() {
     append(&mut m, 1, 10, ms(0));
     assert_eq!(m.step(Event::Close, ms(1)), [rows(1, &[1])]);
     assert_eq!(fenced(&append(&mut m, 2, 1, ms(1))), [2]);
-    assert_eq!(
-        m.step(Event::Created(seq(0)), ms(2)),
-        [Effect::Deliver(seq(0))]
-    );
+    assert_eq!(m.step(Event::Created(seq(0)), ms(2)), [Effect::Deliver(seq(0))]);
     let effects = m.step(Event::Created(seq(1)), ms(2));
     assert!(matches!(
         effects[..],
         [
             Effect::Deliver(SegmentSeq(1)),
-            Effect::Create {
-                seq: SegmentSeq(2),
-                content: Content::Seal,
-                ..
-            },
+            Effect::Create { seq: SegmentSeq(2), content: Content::Seal, .. },
         ]
     ));
-    assert_eq!(
-        m.step(Event::Created(seq(2)), ms(3)),
-        [Effect::Closed(Ok(()))]
-    );
+    assert_eq!(m.step(Event::Created(seq(2)), ms(3)), [Effect::Closed(Ok(()))]);
     assert_eq!(m.step(Event::Close, ms(4)), [Effect::Closed(Ok(()))]);
 }
 
@@ -229,10 +179,7 @@ fn closing_says_when_another_ended_the_log_or_the_disk_is_full() {
     append(&mut m, 0, 10, ms(0));
     m.step(Event::Close, ms(1));
     let effects = m.step(Event::Taken(seq(0)), ms(1));
-    assert!(matches!(
-        effects[..],
-        [Effect::Refuse { .. }, Effect::Closed(Err(_))]
-    ));
+    assert!(matches!(effects[..], [Effect::Refuse { .. }, Effect::Closed(Err(_))]));
 
     let mut m = GroupCommit::new(RULES);
     m.step(Event::Close, ms(1));
@@ -247,10 +194,7 @@ fn a_broken_disk_ends_everything() {
     append(&mut m, 0, 10, ms(0));
     append(&mut m, 1, 100, ms(0));
     append(&mut m, 2, 10, ms(0));
-    assert_eq!(
-        fenced(&m.step(Event::Broken("fsync: EIO".into()), ms(1))),
-        [1, 0, 2]
-    );
+    assert_eq!(fenced(&m.step(Event::Broken("fsync: EIO".into()), ms(1))), [1, 0, 2]);
 }
 
 /// A store and its network: which content each number holds, and attempts that are on their way.
@@ -336,19 +280,13 @@ impl World {
                 }
                 Effect::Again { seq, .. } => self.flying.push((seq, self.contents[&seq].clone())),
                 Effect::Deliver(seq) => {
-                    assert!(
-                        self.taken.is_none_or(|taken| seq < taken),
-                        "delivered {seq}"
-                    );
+                    assert!(self.taken.is_none_or(|taken| seq < taken), "delivered {seq}");
                     self.delivered.push(seq);
                     if let Content::Rows(appends) = &self.contents[&seq] {
                         self.acknowledged.extend(appends);
                     }
                 }
-                Effect::Refuse {
-                    appends,
-                    why: Refusal::Fenced(_),
-                } => self.fenced.extend(appends),
+                Effect::Refuse { appends, why: Refusal::Fenced(_) } => self.fenced.extend(appends),
                 Effect::Refuse { appends, .. } => self.never.extend(appends),
                 Effect::Closed(_) => {}
             }
@@ -397,10 +335,7 @@ impl World {
     }
 
     fn first_free(&self) -> SegmentSeq {
-        (0..)
-            .map(SegmentSeq)
-            .find(|seq| !self.store.contains_key(seq))
-            .unwrap()
+        (0..).map(SegmentSeq).find(|seq| !self.store.contains_key(seq)).unwrap()
     }
 
     /// The appends in the valid part of the log, in order.

@@ -40,9 +40,7 @@ pub(crate) fn decode_tail(tail: &[u8], object_bytes: u64) -> Result<Tail, String
     let expected = u64::from_le_bytes(array(&trailer[8..16]));
     let room = object_bytes.checked_sub((HEADER_BYTES + TRAILER_BYTES) as u64);
     if room.is_none_or(|room| length > room) {
-        return Err(format!(
-            "a footer of {length} bytes does not fit into {object_bytes}"
-        ));
+        return Err(format!("a footer of {length} bytes does not fit into {object_bytes}"));
     }
     if length > before.len() as u64 {
         return Ok(Tail::NeedsBytes(length + TRAILER_BYTES as u64));
@@ -50,9 +48,7 @@ pub(crate) fn decode_tail(tail: &[u8], object_bytes: u64) -> Result<Tail, String
     let json = &before[before.len() - length as usize..];
     let actual = twox_hash::XxHash3_64::oneshot(json);
     if actual != expected {
-        return Err(format!(
-            "footer has checksum {actual:016x}, expected {expected:016x}"
-        ));
+        return Err(format!("footer has checksum {actual:016x}, expected {expected:016x}"));
     }
     let footer: Footer =
         serde_json::from_slice(json).map_err(|e| format!("footer is not readable: {e}"))?;
@@ -69,27 +65,19 @@ fn array(bytes: &[u8]) -> [u8; 8] {
 /// The parts follow each other from the header to the footer, without a byte between.
 fn check(footer: &Footer, footer_start: u64) -> Result<(), String> {
     if footer.version != VERSION {
-        return Err(format!(
-            "format version {}, this program reads {VERSION}",
-            footer.version
-        ));
+        return Err(format!("format version {}, this program reads {VERSION}", footer.version));
     }
     let mut end = HEADER_BYTES as u64;
     for part in &footer.parts {
         end = match part.range() {
             Some(range) if range.start == end => range.end,
             _ => {
-                return Err(format!(
-                    "part of table {} is not where it must be",
-                    part.table
-                ));
+                return Err(format!("part of table {} is not where it must be", part.table));
             }
         };
     }
     if end != footer_start {
-        return Err(format!(
-            "parts end at byte {end}, the footer begins at {footer_start}"
-        ));
+        return Err(format!("parts end at byte {end}, the footer begins at {footer_start}"));
     }
     Ok(())
 }
@@ -102,9 +90,7 @@ pub(crate) fn decode_part(bytes: &[u8], part: &FooterPart) -> Result<Vec<RecordB
     let actual = checksum(bytes);
     if actual != part.checksum {
         let (table, expected) = (part.table, &part.checksum);
-        return Err(format!(
-            "part of table {table} has checksum {actual}, expected {expected}"
-        ));
+        return Err(format!("part of table {table} has checksum {actual}, expected {expected}"));
     }
     // The checksum holds, so these are the bytes that somebody meant to write. Should that have
     // been somebody else, arrow may still find a way to panic over them.
@@ -114,9 +100,7 @@ pub(crate) fn decode_part(bytes: &[u8], part: &FooterPart) -> Result<Vec<RecordB
     let rows: u64 = decoded.iter().map(|batch| batch.num_rows() as u64).sum();
     if rows != part.rows {
         let (table, expected) = (part.table, part.rows);
-        return Err(format!(
-            "part of table {table} has {rows} rows, expected {expected}"
-        ));
+        return Err(format!("part of table {table} has {rows} rows, expected {expected}"));
     }
     Ok(decoded)
 }
@@ -124,13 +108,9 @@ pub(crate) fn decode_part(bytes: &[u8], part: &FooterPart) -> Result<Vec<RecordB
 fn decode_streams(mut bytes: &[u8], streams: &[u64]) -> Result<Vec<RecordBatch>, ArrowError> {
     let mut batches = vec![];
     for length in streams {
-        let split = usize::try_from(*length)
-            .ok()
-            .and_then(|at| bytes.split_at_checked(at));
+        let split = usize::try_from(*length).ok().and_then(|at| bytes.split_at_checked(at));
         let Some((stream, rest)) = split else {
-            return Err(ArrowError::IpcError(format!(
-                "a stream of {length} bytes is cut off"
-            )));
+            return Err(ArrowError::IpcError(format!("a stream of {length} bytes is cut off")));
         };
         check_lengths(stream)?;
         for batch in StreamReader::try_new(Cursor::new(stream), None)? {
@@ -150,9 +130,7 @@ fn check_lengths(mut stream: &[u8]) -> Result<(), ArrowError> {
         let (prefix, rest) = stream.split_first_chunk::<8>().ok_or_else(cut_off)?;
         let [m0, m1, m2, m3, l0, l1, l2, l3] = *prefix;
         if [m0, m1, m2, m3] != CONTINUATION {
-            return Err(ArrowError::IpcError(
-                "a message does not begin as one".to_owned(),
-            ));
+            return Err(ArrowError::IpcError("a message does not begin as one".to_owned()));
         }
         let length = i32::from_le_bytes([l0, l1, l2, l3]);
         if length == 0 {
@@ -161,14 +139,8 @@ fn check_lengths(mut stream: &[u8]) -> Result<(), ArrowError> {
         let (header, rest) = split_at(rest, i64::from(length)).ok_or_else(cut_off)?;
         let message = root_as_message(header).map_err(|e| ArrowError::IpcError(e.to_string()))?;
         let (body, rest) = split_at(rest, message.bodyLength()).ok_or_else(cut_off)?;
-        let dictionary = message
-            .header_as_dictionary_batch()
-            .and_then(|batch| batch.data());
-        for batch in message
-            .header_as_record_batch()
-            .into_iter()
-            .chain(dictionary)
-        {
+        let dictionary = message.header_as_dictionary_batch().and_then(|batch| batch.data());
+        for batch in message.header_as_record_batch().into_iter().chain(dictionary) {
             check_buffers(&batch, body)?;
         }
         stream = rest;
@@ -185,9 +157,7 @@ fn check_buffers(batch: &RecordBatchMessage<'_>, body: &[u8]) -> Result<(), Arro
         return Ok(());
     }
     for buffer in batch.buffers().iter().flatten() {
-        let from = usize::try_from(buffer.offset())
-            .ok()
-            .and_then(|from| body.get(from..));
+        let from = usize::try_from(buffer.offset()).ok().and_then(|from| body.get(from..));
         let bytes = from.and_then(|from| split_at(from, buffer.length()));
         let Some((bytes, _)) = bytes else {
             return Err(ArrowError::IpcError("a buffer is cut off".to_owned()));
@@ -219,14 +189,9 @@ pub(crate) fn decode(object: &[u8]) -> Result<(Footer, Vec<TablePart>), String> 
     let mut parts = Vec::with_capacity(footer.parts.len());
     for part in &footer.parts {
         // In bounds: the parts fill the object, as `check` saw.
-        let bytes = part
-            .range()
-            .and_then(|r| object.get(r.start as usize..r.end as usize));
+        let bytes = part.range().and_then(|r| object.get(r.start as usize..r.end as usize));
         let bytes = bytes.ok_or_else(|| format!("part of table {} is cut off", part.table))?;
-        parts.push(TablePart {
-            table: part.table,
-            batches: decode_part(bytes, part)?,
-        });
+        parts.push(TablePart { table: part.table, batches: decode_part(bytes, part)? });
     }
     Ok((footer, parts))
 }

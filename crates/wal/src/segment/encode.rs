@@ -26,17 +26,11 @@ const JOINED_BYTES_MAX: usize = 8 << 20;
 pub(crate) fn combine(parts: Vec<TablePart>) -> Result<Vec<TablePart>, ArrowError> {
     let mut combined: Vec<TablePart> = vec![];
     for part in parts {
-        let batches = part
-            .batches
-            .into_iter()
-            .filter(|batch| batch.num_rows() > 0);
+        let batches = part.batches.into_iter().filter(|batch| batch.num_rows() > 0);
         let at = combined.iter().position(|seen| seen.table == part.table);
         match at {
             Some(at) => combined[at].batches.extend(batches),
-            None => combined.push(TablePart {
-                table: part.table,
-                batches: batches.collect(),
-            }),
+            None => combined.push(TablePart { table: part.table, batches: batches.collect() }),
         }
     }
     combined.retain(|part| !part.batches.is_empty());
@@ -99,11 +93,7 @@ pub(crate) fn encode(
     parts: &[TablePart],
     compression: SegmentCompression,
 ) -> Result<Bytes, ArrowError> {
-    let rows_bytes: usize = parts
-        .iter()
-        .flat_map(|part| &part.batches)
-        .map(batch_bytes)
-        .sum();
+    let rows_bytes: usize = parts.iter().flat_map(|part| &part.batches).map(batch_bytes).sum();
     if rows_bytes > ROWS_BYTES_MAX {
         let problem = format!("{rows_bytes} bytes of rows in a segment, at most {ROWS_BYTES_MAX}");
         return Err(ArrowError::InvalidArgumentError(problem));
@@ -139,10 +129,7 @@ fn encode_part(
 ) -> Result<FooterPart, ArrowError> {
     let start = out.len();
     let mut streams = vec![];
-    for run in part
-        .batches
-        .chunk_by(|a, b| a.schema_ref() == b.schema_ref())
-    {
+    for run in part.batches.chunk_by(|a, b| a.schema_ref() == b.schema_ref()) {
         let stream_start = out.len();
         let options = ipc_options(compression)?;
         let mut stream =
@@ -158,11 +145,7 @@ fn encode_part(
         table: part.table,
         offset: start as u64,
         streams,
-        rows: part
-            .batches
-            .iter()
-            .map(|batch| batch.num_rows() as u64)
-            .sum(),
+        rows: part.batches.iter().map(|batch| batch.num_rows() as u64).sum(),
         timestamps: part
             .batches
             .iter()

@@ -29,30 +29,20 @@ fn words(values: &[&str]) -> RecordBatch {
     let times = TimestampMicrosecondArray::from(times).with_timezone(Arc::clone(&utc));
     let services: DictionaryArray<Int32Type> = values.iter().copied().collect();
     let fields = vec![
-        Field::new(
-            TIMESTAMP,
-            DataType::Timestamp(TimeUnit::Microsecond, Some(utc)),
-            false,
-        ),
+        Field::new(TIMESTAMP, DataType::Timestamp(TimeUnit::Microsecond, Some(utc)), false),
         Field::new("service", services.data_type().clone(), true)
             .with_metadata([("form".to_owned(), "literal".to_owned())].into()),
         Field::new("message", DataType::Utf8, true),
     ];
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(times),
-        Arc::new(services),
-        Arc::new(StringArray::from(values.to_vec())),
-    ];
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(times), Arc::new(services), Arc::new(StringArray::from(values.to_vec()))];
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }
 
 use arrow::array::Array;
 
 fn part(n: u128, batches: Vec<RecordBatch>) -> TablePart {
-    TablePart {
-        table: table(n),
-        batches,
-    }
+    TablePart { table: table(n), batches }
 }
 
 fn sample() -> Vec<TablePart> {
@@ -82,9 +72,7 @@ fn a_segment_reads_back_with_its_index() {
         let (footer, parts) = decode(&object).unwrap();
         assert_eq!(parts, sample());
         assert_eq!((footer.writer, footer.sequence), (WRITER, SEQ));
-        let [first, second] = footer.parts.as_slice() else {
-            panic!("two parts")
-        };
+        let [first, second] = footer.parts.as_slice() else { panic!("two parts") };
         assert_eq!((first.rows, first.streams.len()), (6, 2));
         assert_eq!(first.timestamps, Some((-1, 0)));
         assert_eq!((second.rows, second.timestamps), (2, None));
@@ -99,15 +87,10 @@ fn the_end_of_the_object_is_enough_for_the_index_and_one_range_for_a_part() {
         panic!("30 bytes cannot hold the footer");
     };
     let tail = &object[object.len() - needed as usize..];
-    let Tail::Footer(footer) = decode_tail(tail, size).unwrap() else {
-        panic!("a footer")
-    };
+    let Tail::Footer(footer) = decode_tail(tail, size).unwrap() else { panic!("a footer") };
     let range = footer.parts[1].range().unwrap();
     let bytes = &object[range.start as usize..range.end as usize];
-    assert_eq!(
-        decode_part(bytes, &footer.parts[1]).unwrap(),
-        [ints(&[5, 6])]
-    );
+    assert_eq!(decode_part(bytes, &footer.parts[1]).unwrap(), [ints(&[5, 6])]);
 }
 
 #[test]
@@ -151,10 +134,7 @@ fn slices_are_written_without_the_rest() {
     let parts = [part(1, vec![long.slice(500, 2)])];
     let object = encode(WRITER, SEQ, &parts, SegmentCompression::Zstd).unwrap();
     assert!(object.len() < 2_000, "{}", object.len());
-    assert_eq!(
-        decode(&object).unwrap().1,
-        [part(1, vec![ints(&[500, 501])])]
-    );
+    assert_eq!(decode(&object).unwrap().1, [part(1, vec![ints(&[500, 501])])]);
 }
 
 proptest! {

@@ -24,9 +24,7 @@ impl Block {
     /// The lines without their ends (`\n` or `\r\n`).
     pub(super) fn lines(&self) -> impl Iterator<Item = &[u8]> {
         let bytes = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
-        bytes
-            .split(|byte| *byte == b'\n')
-            .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
     }
 }
 
@@ -43,13 +41,7 @@ pub(super) struct Blocks<R> {
 
 impl<R: Read> Blocks<R> {
     pub(super) fn new(reader: R, block_bytes: usize) -> Self {
-        Self {
-            reader,
-            block_bytes,
-            rest: vec![],
-            next_line: 1,
-            ended: false,
-        }
+        Self { reader, block_bytes, rest: vec![], next_line: 1, ended: false }
     }
 
     /// `None` at the end of the stream.
@@ -59,9 +51,7 @@ impl<R: Read> Blocks<R> {
         let mut end = None;
         while !self.ended && (end.is_none() || bytes.len() < self.block_bytes) {
             let from = bytes.len();
-            let read = (&mut self.reader)
-                .take(READ_BYTES as u64)
-                .read_to_end(&mut bytes)?;
+            let read = (&mut self.reader).take(READ_BYTES as u64).read_to_end(&mut bytes)?;
             self.ended = read == 0;
             if let Some(at) = memrchr(b'\n', &bytes[from..]) {
                 end = Some(from + at + 1);
@@ -84,10 +74,7 @@ impl<R: Read> Blocks<R> {
     fn too_long(&self, bytes: &[u8]) -> io::Error {
         let line = self.next_line + memchr_iter(b'\n', bytes).count() as u64;
         let mib = LINE_BYTES_MAX >> 20;
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("line {line} is longer than {mib} MiB"),
-        )
+        io::Error::new(io::ErrorKind::InvalidData, format!("line {line} is longer than {mib} MiB"))
     }
 }
 
@@ -106,9 +93,7 @@ mod tests {
     use super::*;
 
     fn blocks(bytes: &[u8], block_bytes: usize) -> Vec<Block> {
-        Blocks::new(bytes, block_bytes)
-            .collect::<io::Result<_>>()
-            .unwrap()
+        Blocks::new(bytes, block_bytes).collect::<io::Result<_>>().unwrap()
     }
 
     #[test]
@@ -119,13 +104,7 @@ mod tests {
         let stream = stream.repeat(1_000);
         let blocks = blocks(&stream, 300_000);
         assert!(blocks.len() > 1);
-        assert!(
-            blocks
-                .iter()
-                .rev()
-                .skip(1)
-                .all(|b| b.bytes.len() >= 300_000)
-        );
+        assert!(blocks.iter().rev().skip(1).all(|b| b.bytes.len() >= 300_000));
         let counted: Vec<u64> = blocks.iter().map(|b| b.lines().count() as u64).collect();
         assert_eq!(blocks[1].first_line, 1 + counted[0]);
         assert_eq!(counted.iter().sum::<u64>(), 1_000);

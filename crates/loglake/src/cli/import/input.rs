@@ -30,22 +30,14 @@ impl Input {
     pub(super) fn look(name: &str) -> anyhow::Result<Self> {
         if name == "-" {
             let modified = timestamp(SystemTime::now());
-            return Ok(Self {
-                name: "-".into(),
-                modified,
-                bytes: None,
-            });
+            return Ok(Self { name: "-".into(), modified, bytes: None });
         }
         let metadata = std::fs::metadata(name).with_context(|| format!("cannot read {name}"))?;
         anyhow::ensure!(!metadata.is_dir(), "{name} is a directory");
         let modified = timestamp(metadata.modified()?);
         // A pipe or a device has no length.
         let bytes = metadata.is_file().then_some(metadata.len());
-        Ok(Self {
-            name: name.to_owned(),
-            modified,
-            bytes,
-        })
+        Ok(Self { name: name.to_owned(), modified, bytes })
     }
 
     pub(super) fn is_stdin(&self) -> bool {
@@ -64,16 +56,11 @@ impl Input {
 
 fn decompressed(mut stored: impl Read + 'static) -> io::Result<Box<dyn Read>> {
     let mut head = vec![];
-    (&mut stored)
-        .take(ZSTD_MAGIC.len() as u64)
-        .read_to_end(&mut head)?;
+    (&mut stored).take(ZSTD_MAGIC.len() as u64).read_to_end(&mut head)?;
     let (gzip, zstd) = (head.starts_with(GZIP_MAGIC), head.starts_with(ZSTD_MAGIC));
     let whole = io::Cursor::new(head).chain(stored);
     Ok(if gzip {
-        Box::new(MultiGzDecoder::new(BufReader::with_capacity(
-            256 << 10,
-            whole,
-        )))
+        Box::new(MultiGzDecoder::new(BufReader::with_capacity(256 << 10, whole)))
     } else if zstd {
         Box::new(zstd::Decoder::new(whole)?)
     } else {
@@ -134,9 +121,9 @@ impl FromStr for Zone {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "local" => Ok(Self::Local),
-            "utc" | "UTC" | "Z" => FixedOffset::east_opt(0)
-                .map(Self::Fixed)
-                .ok_or_else(String::new),
+            "utc" | "UTC" | "Z" => {
+                FixedOffset::east_opt(0).map(Self::Fixed).ok_or_else(String::new)
+            }
             _ => text
                 .parse()
                 .map(Self::Fixed)
@@ -153,10 +140,7 @@ mod tests {
 
     fn read_back(stored: Vec<u8>) -> Vec<u8> {
         let mut bytes = vec![];
-        decompressed(io::Cursor::new(stored))
-            .unwrap()
-            .read_to_end(&mut bytes)
-            .unwrap();
+        decompressed(io::Cursor::new(stored)).unwrap().read_to_end(&mut bytes).unwrap();
         bytes
     }
 
@@ -166,15 +150,9 @@ mod tests {
         let mut gzip = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
         gzip.write_all(&text).unwrap();
         let gzip = gzip.finish().unwrap();
-        assert_eq!(
-            read_back([gzip.clone(), gzip].concat()),
-            [text.clone(), text.clone()].concat()
-        );
+        assert_eq!(read_back([gzip.clone(), gzip].concat()), [text.clone(), text.clone()].concat());
         let zstd = zstd::encode_all(&text[..], 1).unwrap();
-        assert_eq!(
-            read_back([zstd.clone(), zstd].concat()),
-            [text.clone(), text.clone()].concat()
-        );
+        assert_eq!(read_back([zstd.clone(), zstd].concat()), [text.clone(), text.clone()].concat());
         assert_eq!(read_back(text.clone()), text);
         assert_eq!(read_back(b"a".to_vec()), b"a");
         assert_eq!(read_back(vec![]), b"");
@@ -183,13 +161,7 @@ mod tests {
     #[test]
     fn zones_by_name_and_offset() {
         let noon: NaiveDateTime = "2026-11-01T12:00:00".parse().unwrap();
-        let instant = |zone: &str| {
-            zone.parse::<Zone>()
-                .unwrap()
-                .instant(noon)
-                .unwrap()
-                .as_nanos()
-        };
+        let instant = |zone: &str| zone.parse::<Zone>().unwrap().instant(noon).unwrap().as_nanos();
         assert_eq!(instant("utc") - instant("+02:00"), 7_200_000_000_000);
         assert!("Mars".parse::<Zone>().is_err());
     }

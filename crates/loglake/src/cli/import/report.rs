@@ -27,17 +27,11 @@ enum Lines {
 
 impl Origin {
     pub(super) fn consecutive(file: Arc<str>, first_line: u64) -> Self {
-        Self {
-            file,
-            lines: Lines::From(first_line),
-        }
+        Self { file, lines: Lines::From(first_line) }
     }
 
     pub(super) fn each(file: Arc<str>, lines: Vec<u64>) -> Self {
-        Self {
-            file,
-            lines: Lines::Each(lines),
-        }
+        Self { file, lines: Lines::Each(lines) }
     }
 
     /// The file's line of a line of the body, both from 1.
@@ -46,9 +40,7 @@ impl Origin {
         match &self.lines {
             Lines::From(first) => first + index,
             Lines::Each(lines) => {
-                let known = usize::try_from(index)
-                    .ok()
-                    .and_then(|index| lines.get(index));
+                let known = usize::try_from(index).ok().and_then(|index| lines.get(index));
                 known.copied().unwrap_or_default()
             }
         }
@@ -83,8 +75,7 @@ impl Report {
                 self.bodies_maybe_doubled += u64::from(ingested.maybe_doubled);
                 for lines in &ingested.errors {
                     if self.refusals.len() < REFUSALS_NAMED {
-                        self.refusals
-                            .push(format!("{}: {}", origin.place(lines), lines.reason));
+                        self.refusals.push(format!("{}: {}", origin.place(lines), lines.reason));
                     }
                 }
             }
@@ -94,8 +85,7 @@ impl Report {
                     origin.file,
                     origin.line(1)
                 );
-                self.failure
-                    .get_or_insert(anyhow::Error::from(e).context(place));
+                self.failure.get_or_insert(anyhow::Error::from(e).context(place));
             }
         }
     }
@@ -141,11 +131,7 @@ impl Report {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
-        anyhow::ensure!(
-            self.refused == 0,
-            "{} records were refused",
-            HumanCount(self.refused)
-        );
+        anyhow::ensure!(self.refused == 0, "{} records were refused", HumanCount(self.refused));
         Ok(())
     }
 }
@@ -156,11 +142,7 @@ mod tests {
     use crate::client::Ingested;
 
     fn rejected(line: u64, last_line: Option<u64>) -> RejectedLines {
-        RejectedLines {
-            line,
-            last_line,
-            reason: "no object".into(),
-        }
+        RejectedLines { line, last_line, reason: "no object".into() }
     }
 
     #[test]
@@ -176,39 +158,17 @@ mod tests {
     fn any_refused_record_fails_the_command() {
         let mut report = Report::default();
         let origin = || Origin::consecutive("a.log".into(), 1);
-        let ingested = Ingested {
-            stored: 5,
-            ..Ingested::default()
-        };
-        report.take(Ok(Sent {
-            ingested: ingested.clone(),
-            origin: origin(),
-        }));
-        assert!(
-            Report {
-                ..Report::default()
-            }
-            .into_result()
-            .is_ok()
-        );
+        let ingested = Ingested { stored: 5, ..Ingested::default() };
+        report.take(Ok(Sent { ingested: ingested.clone(), origin: origin() }));
+        assert!(Report { ..Report::default() }.into_result().is_ok());
         let errors = (1..=30).map(|line| rejected(line, None)).collect();
-        let refused = Ingested {
-            rejected: 30,
-            errors,
-            ..ingested
-        };
-        report.take(Ok(Sent {
-            ingested: refused,
-            origin: origin(),
-        }));
+        let refused = Ingested { rejected: 30, errors, ..ingested };
+        report.take(Ok(Sent { ingested: refused, origin: origin() }));
         assert_eq!(report.refusals.len(), REFUSALS_NAMED);
         assert_eq!(
             report.summary(Duration::from_secs(2)),
             "10 records stored, 30 refused, in 2.0 s (5 a second)"
         );
-        assert_eq!(
-            report.into_result().unwrap_err().to_string(),
-            "30 records were refused"
-        );
+        assert_eq!(report.into_result().unwrap_err().to_string(), "30 records were refused");
     }
 }

@@ -90,10 +90,7 @@ impl<'a> Converter<'a> {
 
     /// The records that have ended, and the number of each one's first line.
     pub(super) fn take(&mut self) -> (Vec<u8>, Vec<u64>) {
-        (
-            std::mem::take(&mut self.ndjson),
-            std::mem::take(&mut self.lines),
-        )
+        (std::mem::take(&mut self.ndjson), std::mem::take(&mut self.lines))
     }
 }
 
@@ -106,15 +103,9 @@ mod tests {
 
     #[test]
     fn records_keep_the_number_of_their_first_line() {
-        let context = Context {
-            reference: Timestamp::EPOCH,
-            local: &as_utc,
-        };
+        let context = Context { reference: Timestamp::EPOCH, local: &as_utc };
         let mut converter = Converter::new(Format::Plain, context, Some("a.log"), Some("web"));
-        for (line, number) in ["boom", "\tat a.B", "", "next service=x"]
-            .into_iter()
-            .zip(1..)
-        {
+        for (line, number) in ["boom", "\tat a.B", "", "next service=x"].into_iter().zip(1..) {
             converter.line(line.as_bytes(), number).unwrap();
         }
         converter.end_record().unwrap();
@@ -130,10 +121,7 @@ mod tests {
 
     #[test]
     fn a_record_does_not_grow_without_bound() {
-        let context = Context {
-            reference: Timestamp::EPOCH,
-            local: &as_utc,
-        };
+        let context = Context { reference: Timestamp::EPOCH, local: &as_utc };
         let mut converter = Converter::new(Format::Plain, context, None, None);
         converter.line(b"head", 1).unwrap();
         let mut long = vec![b' '; 100_000];

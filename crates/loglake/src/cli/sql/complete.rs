@@ -81,17 +81,11 @@ const KEYWORDS: &[&str] = &[
 /// Names with anything but these must be quoted: unquoted ones are read in lower case.
 fn is_plain(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 fn quoted(name: &str) -> String {
-    if is_plain(name) {
-        name.to_owned()
-    } else {
-        format!("\"{}\"", name.replace('"', "\"\""))
-    }
+    if is_plain(name) { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 /// Names by what is typed of them.
@@ -106,9 +100,7 @@ impl Names {
     /// # Errors
     /// [`ClientError`] when the lake does not answer.
     pub(super) async fn load(client: &Client) -> Result<Self, ClientError> {
-        let mut answer = client
-            .query("SELECT DISTINCT * FROM lake.columns LIMIT 100000")
-            .await?;
+        let mut answer = client.query("SELECT DISTINCT * FROM lake.columns LIMIT 100000").await?;
         let mut names = Self::default();
         while let Some(batch) = answer.next().await? {
             names.add(&batch);
@@ -125,8 +117,7 @@ impl Names {
             let Ok(strings) = cast(array, &DataType::Utf8) else {
                 continue;
             };
-            self.names
-                .extend(strings.as_string::<i32>().iter().flatten().map(quoted));
+            self.names.extend(strings.as_string::<i32>().iter().flatten().map(quoted));
         }
     }
 
@@ -139,21 +130,12 @@ impl Names {
             return (start, vec![]);
         }
         let bare = word.trim_start_matches('"').to_lowercase();
-        let begins = |name: &str| {
-            name.trim_start_matches('"')
-                .to_lowercase()
-                .starts_with(&bare)
-        };
+        let begins = |name: &str| name.trim_start_matches('"').to_lowercase().starts_with(&bare);
         let names = self.names.iter().filter(|name| begins(name)).cloned();
         let keywords = KEYWORDS
             .iter()
             .filter(|word| begins(word) && line.as_bytes().get(start) != Some(&b'"'));
-        (
-            start,
-            names
-                .chain(keywords.map(|word| (*word).to_owned()))
-                .collect(),
-        )
+        (start, names.chain(keywords.map(|word| (*word).to_owned())).collect())
     }
 }
 
@@ -178,10 +160,7 @@ mod tests {
         let of = |line: &str| names().complete(line);
         assert_eq!(
             of("SELECT le"),
-            (
-                7,
-                vec!["level".into(), "LEFT JOIN".into(), "length(".into()]
-            )
+            (7, vec!["level".into(), "LEFT JOIN".into(), "length(".into()])
         );
         assert_eq!(of("SELECT * FROM We"), (14, vec!["\"web-logs\"".into()]));
         assert_eq!(of("SELECT \"k8"), (7, vec!["\"k8s.pod\"".into()]));

@@ -70,9 +70,9 @@ fn ask_on(mut session: Session, names: Names, runtime: &Handle) -> anyhow::Resul
         match Command::of(&text) {
             Some(Command::Quit) => break,
             Some(command) => perform(command, &mut session, runtime),
-            None => statement::split(&text)
-                .into_iter()
-                .for_each(|sql| ask(&mut session, sql, runtime)),
+            None => {
+                statement::split(&text).into_iter().for_each(|sql| ask(&mut session, sql, runtime))
+            }
         }
     }
     save(&mut lines, history)
@@ -194,11 +194,7 @@ impl Validator for Helpers {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let text = context.input();
         let whole = Command::of(text).is_some() || statement::is_complete(text);
-        Ok(if whole {
-            ValidationResult::Valid(None)
-        } else {
-            ValidationResult::Incomplete
-        })
+        Ok(if whole { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }
 }
 
@@ -208,15 +204,9 @@ mod tests {
 
     #[test]
     fn commands_are_told_from_sql() {
-        assert_eq!(
-            Command::of("\\d logs;"),
-            Some(Command::Columns("logs".into()))
-        );
+        assert_eq!(Command::of("\\d logs;"), Some(Command::Columns("logs".into())));
         assert_eq!(Command::of(" exit "), Some(Command::Quit));
-        assert_eq!(
-            Command::of("\\nothing x"),
-            Some(Command::Unknown("\\nothing x".into()))
-        );
+        assert_eq!(Command::of("\\nothing x"), Some(Command::Unknown("\\nothing x".into())));
         assert_eq!(Command::of("SELECT 1;"), None);
         assert_eq!(Command::of("help me"), None);
         assert_eq!(Command::of(""), None);

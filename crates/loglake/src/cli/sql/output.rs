@@ -44,15 +44,7 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn new(format: Format, schema: SchemaRef, rows_max: usize, layout: Layout) -> Self {
-        Self {
-            format,
-            schema,
-            rows_max,
-            layout,
-            rows: 0,
-            cut: false,
-            held: vec![],
-        }
+        Self { format, schema, rows_max, layout, rows: 0, cut: false, held: vec![] }
     }
 
     /// Whether more is wanted.
@@ -62,11 +54,7 @@ impl Output {
         }
         let room = self.rows_max - self.rows;
         self.cut = batch.num_rows() > room;
-        let batch = if self.cut {
-            batch.slice(0, room)
-        } else {
-            batch
-        };
+        let batch = if self.cut { batch.slice(0, room) } else { batch };
         match self.format {
             Format::Table => self.held.push(batch.clone()),
             Format::Csv => csv::WriterBuilder::new()
@@ -89,10 +77,7 @@ impl Output {
         array.write(batch)?;
         array.finish()?;
         let array = array.into_inner();
-        let objects = array
-            .strip_prefix(b"[")
-            .and_then(|a| a.strip_suffix(b"]"))
-            .unwrap_or(&array);
+        let objects = array.strip_prefix(b"[").and_then(|a| a.strip_suffix(b"]")).unwrap_or(&array);
         out.write_all(if self.rows == 0 { b"[" } else { b",\n" })?;
         out.write_all(objects)?;
         Ok(())
@@ -109,11 +94,7 @@ impl Output {
                 .write(&RecordBatch::new_empty(self.schema))?,
             Format::Csv | Format::Ndjson => {}
         }
-        Ok(if self.cut {
-            Shown::First(self.rows)
-        } else {
-            Shown::All(self.rows)
-        })
+        Ok(if self.cut { Shown::First(self.rows) } else { Shown::All(self.rows) })
     }
 }
 
@@ -134,10 +115,7 @@ mod tests {
     }
 
     fn written(format: Format, rows_max: usize, batches: &[RecordBatch]) -> (String, Shown) {
-        let layout = Layout {
-            vertical: Vertical::Never,
-            width: None,
-        };
+        let layout = Layout { vertical: Vertical::Never, width: None };
         let mut output = Output::new(format, batch(0, 0).schema(), rows_max, layout);
         let mut out = vec![];
         for batch in batches {
@@ -151,11 +129,8 @@ mod tests {
 
     #[test]
     fn json_is_one_array_over_all_batches() {
-        let (json, shown) = written(
-            Format::Json,
-            usize::MAX,
-            &[batch(0, 2), batch(2, 0), batch(2, 1)],
-        );
+        let (json, shown) =
+            written(Format::Json, usize::MAX, &[batch(0, 2), batch(2, 0), batch(2, 1)]);
         let parsed: serde_json::Value = serde_json::from_str(&json).unwrap();
         let expected = serde_json::json!([
             {"n": 0, "text": "a,\"0\""}, {"n": 1}, {"n": 2, "text": "a,\"2\""}
@@ -175,18 +150,9 @@ mod tests {
     fn rows_past_the_bound_are_not_written_and_it_is_said() {
         let (ndjson, shown) = written(Format::Ndjson, 3, &[batch(0, 2), batch(2, 2), batch(4, 2)]);
         assert_eq!((ndjson.lines().count(), shown), (3, Shown::First(3)));
-        assert_eq!(
-            written(Format::Ndjson, 4, &[batch(0, 2), batch(2, 2)]).1,
-            Shown::All(4)
-        );
-        assert_eq!(
-            written(Format::Ndjson, 4, &[batch(0, 4), batch(4, 1)]).1,
-            Shown::First(4)
-        );
+        assert_eq!(written(Format::Ndjson, 4, &[batch(0, 2), batch(2, 2)]).1, Shown::All(4));
+        assert_eq!(written(Format::Ndjson, 4, &[batch(0, 4), batch(4, 1)]).1, Shown::First(4));
         let (json, _) = written(Format::Json, 2, &[batch(0, 2), batch(2, 2)]);
-        assert!(
-            serde_json::from_str::<serde_json::Value>(&json).is_ok(),
-            "{json}"
-        );
+        assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{json}");
     }
 }

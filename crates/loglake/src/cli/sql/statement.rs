@@ -92,33 +92,17 @@ mod tests {
         let text = "SELECT ';' AS \"a;b\"; -- not; here\n/* nor; /* here; */ ; */ SELECT 'it''s;'";
         assert_eq!(
             split(text),
-            [
-                "SELECT ';' AS \"a;b\"",
-                "-- not; here\n/* nor; /* here; */ ; */ SELECT 'it''s;'"
-            ]
+            ["SELECT ';' AS \"a;b\"", "-- not; here\n/* nor; /* here; */ ; */ SELECT 'it''s;'"]
         );
         assert_eq!(split(" ;; -- nothing\n ; /* at all */"), Vec::<&str>::new());
     }
 
     #[test]
     fn a_statement_is_complete_at_its_semicolon() {
-        for text in [
-            "SELECT 1;",
-            "SELECT 1; -- done",
-            "SELECT ';'; /* */ ",
-            "",
-            "  ",
-            "-- c",
-        ] {
+        for text in ["SELECT 1;", "SELECT 1; -- done", "SELECT ';'; /* */ ", "", "  ", "-- c"] {
             assert!(is_complete(text), "{text:?}");
         }
-        for text in [
-            "SELECT 1",
-            "SELECT ';",
-            "SELECT 1; SELECT",
-            "/* ;",
-            "SELECT 1 -- ;",
-        ] {
+        for text in ["SELECT 1", "SELECT ';", "SELECT 1; SELECT", "/* ;", "SELECT 1 -- ;"] {
             assert!(!is_complete(text), "{text:?}");
         }
     }
@@ -129,10 +113,7 @@ mod tests {
             pointed("SELECT *\n\tFROM lgos", 2, 7).as_deref(),
             Some("  \tFROM lgos\n  \t     ^")
         );
-        assert_eq!(
-            pointed("SELECT é, x", 1, 11).as_deref(),
-            Some("  SELECT é, x\n            ^")
-        );
+        assert_eq!(pointed("SELECT é, x", 1, 11).as_deref(), Some("  SELECT é, x\n            ^"));
         assert_eq!(pointed("SELECT", 3, 1), None);
     }
 

@@ -58,12 +58,8 @@ fn write_vertical(batches: &[RecordBatch], out: &mut dyn Write) -> anyhow::Resul
     let mut row_number = 0_usize;
     for batch in batches {
         let schema = batch.schema();
-        let name_width = schema
-            .fields()
-            .iter()
-            .map(|f| f.name().chars().count())
-            .max()
-            .unwrap_or(0);
+        let name_width =
+            schema.fields().iter().map(|f| f.name().chars().count()).max().unwrap_or(0);
         let columns = batch
             .columns()
             .iter()
@@ -103,13 +99,7 @@ mod tests {
         let long: ArrayRef = Arc::new(StringArray::from(vec!["one\ntwo", "three"]));
         let batch = RecordBatch::try_from_iter([("a", short), ("message", long)]).unwrap();
         let mut out = vec![];
-        write(
-            &batch.schema(),
-            &[batch],
-            Layout { vertical, width },
-            &mut out,
-        )
-        .unwrap();
+        write(&batch.schema(), &[batch], Layout { vertical, width }, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -134,10 +124,7 @@ mod tests {
                 .unwrap()
                 .schema();
         let mut out = vec![];
-        let layout = Layout {
-            vertical: Vertical::Always,
-            width: None,
-        };
+        let layout = Layout { vertical: Vertical::Always, width: None };
         write(&schema, &[], layout, &mut out).unwrap();
         assert!(String::from_utf8(out).unwrap().contains("| a |"));
     }

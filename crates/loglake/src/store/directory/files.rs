@@ -56,13 +56,7 @@ impl Drop for Staged {
 impl Files {
     pub(super) fn new(root: PathBuf, staging: PathBuf) -> Self {
         let (next, synced, broken) = (AtomicU64::new(0), Mutex::default(), OnceLock::new());
-        Self {
-            root,
-            staging,
-            next,
-            synced,
-            broken,
-        }
+        Self { root, staging, next, synced, broken }
     }
 
     pub(super) fn put(
@@ -72,9 +66,7 @@ impl Files {
         placing: Placing,
     ) -> Result<()> {
         let staged = self.stage()?;
-        let written = payload
-            .iter()
-            .try_for_each(|bytes| (&staged.file).write_all(bytes));
+        let written = payload.iter().try_for_each(|bytes| (&staged.file).write_all(bytes));
         written.map_err(|e| not_stored(e, "cannot write", target))?;
         self.place(staged, target, placing)
     }
@@ -127,11 +119,7 @@ impl Files {
         let above = match folder.parent() {
             Some(above) if folder.starts_with(&self.root) => above,
             _ => {
-                return Err(not_stored(
-                    ErrorKind::InvalidInput.into(),
-                    "outside: ",
-                    folder,
-                ));
+                return Err(not_stored(ErrorKind::InvalidInput.into(), "outside: ", folder));
             }
         };
         self.make_folder(above)?;

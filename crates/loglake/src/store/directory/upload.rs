@@ -25,19 +25,11 @@ pub(super) struct Upload {
 impl Upload {
     pub(super) fn begin(files: Arc<Files>, target: PathBuf) -> Result<Self> {
         let staged = Arc::new(Mutex::new(Some(files.stage()?)));
-        Ok(Self {
-            files,
-            target,
-            staged,
-            offset: 0,
-        })
+        Ok(Self { files, target, staged, offset: 0 })
     }
 
     fn take(&self) -> Option<Staged> {
-        self.staged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -66,10 +58,7 @@ impl MultipartUpload for Upload {
         };
         let (files, target) = (Arc::clone(&self.files), self.target.clone());
         blocking(move || files.place(staged, &target, Placing::Overwrite)).await?;
-        Ok(PutResult {
-            e_tag: None,
-            version: None,
-        })
+        Ok(PutResult { e_tag: None, version: None })
     }
 
     async fn abort(&mut self) -> Result<()> {

@@ -134,7 +134,10 @@ mod tests {
     #[test]
     fn documents_are_found_again_by_their_place_also_across_blocks() {
         let mut planner = Planner::new(BulkReader::new(Some("std")));
-        let first = plan_of(&mut planner, "{\"index\":{}}\n{\"m\":1}\n{\"create\":{\"_index\":\"a\",\"_id\":\"7\"}}\n");
+        let first = plan_of(
+            &mut planner,
+            "{\"index\":{}}\n{\"m\":1}\n{\"create\":{\"_index\":\"a\",\"_id\":\"7\"}}\n",
+        );
         assert_eq!(first.by_index(), BTreeMap::from([("std".into(), vec![0])]));
         assert_eq!(first.source(0), b"{\"m\":1}");
         let second = plan_of(&mut planner, "{\"m\":2}\n{\"index\":{}}\n");

@@ -76,7 +76,10 @@ fn arrow_and_parquet_read_back_in_plain_types() {
     let arrow = encode(Format::Arrow, &[batch(), batch()]);
     let read: Vec<_> = StreamReader::try_new(arrow.as_slice(), None).unwrap().flatten().collect();
     assert_eq!(read, [plain.clone(), plain.clone()]);
-    assert_eq!(StreamReader::try_new(encode(Format::Arrow, &[]).as_slice(), None).unwrap().count(), 0);
+    assert_eq!(
+        StreamReader::try_new(encode(Format::Arrow, &[]).as_slice(), None).unwrap().count(),
+        0
+    );
 
     let parquet = Bytes::from(encode(Format::Parquet, &[batch(), batch()]));
     let read = ParquetRecordBatchReader::try_new(parquet, 2).unwrap();
@@ -95,13 +98,17 @@ fn only_ndjson_can_say_within_the_body_that_it_ends_early() {
         assert_eq!(broken(format), None);
     }
     let one = RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]);
-    assert_eq!(Format::Ndjson.encoder(&schema).unwrap().batch(&one.unwrap()).unwrap(), b"{\"a\":1}\n");
+    assert_eq!(
+        Format::Ndjson.encoder(&schema).unwrap().batch(&one.unwrap()).unwrap(),
+        b"{\"a\":1}\n"
+    );
 }
 
 #[test]
 fn accept_chooses_the_form() {
     let accepted = |accept: &str| {
-        let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_str(accept).unwrap())]);
+        let headers =
+            HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_str(accept).unwrap())]);
         Format::accepted(&headers)
     };
     assert_eq!(Format::accepted(&HeaderMap::new()), Ok(Format::Ndjson));
