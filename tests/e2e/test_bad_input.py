@@ -3,6 +3,7 @@ neither dies nor swells."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import urllib.parse
@@ -14,6 +15,7 @@ from client import ndjson
 MEMORY_BYTES_MAX = 1 << 30
 # Small buffers, so that memory has a bound worth testing.
 BOUNDED = {
+    "LOGLAKE_LIMITS_BODY_BYTES_MAX": str(64 << 20),
     "LOGLAKE_INGEST_BUFFER_BYTES_MAX": str(128 << 20),
     "LOGLAKE_QUERY_MEMORY_BYTES_MAX": str(128 << 20),
 }
@@ -21,17 +23,17 @@ BOUNDED = {
 
 @pytest.fixture(scope="module")
 def lake(make_module_lake):
-    lake = make_module_lake("directory", env=BOUNDED)
-    yield lake
-    peak = lake.memory_peak_bytes()
-    print(f"peak memory: {peak >> 20} MiB")
-    assert peak < MEMORY_BYTES_MAX, f"{peak >> 20} MiB at the peak"
+    return make_module_lake("directory", env=BOUNDED)
 
 
 @pytest.fixture(autouse=True)
-def alive_after(lake):
+def alive_and_slim_after(lake):
     yield
     assert lake.alive, lake.log_tail()
+    peak = lake.memory_peak_bytes()
+    lake.reset_memory_peak()
+    print(f"peak memory: {peak >> 20} MiB")
+    assert peak < MEMORY_BYTES_MAX, f"{peak >> 20} MiB at the peak"
     assert lake.client.store("alive", [{"message": "still here"}]) == 1
 
 
@@ -145,12 +147,8 @@ def curl(lake, tmp_path, path: str, *options: str) -> tuple[int, bytes]:
 @pytest.mark.parametrize("content", [b"\n", b"x", b'{"message":"bomb"}\n'])
 def test_a_gzip_bomb(lake, tmp_path, content):
     bomb = tmp_path / "bomb.gz"
-    piece = content * ((1 << 20) // len(content))
-    packer = zlib.compressobj(9, wbits=31)
-    with open(bomb, "wb") as file:
-        for _ in range(2_000):  # 2 GB
-            file.write(packer.compress(piece))
-        file.write(packer.flush())
+    member = gzip.compress(content * ((1 << 20) // len(content)), 9)
+    bomb.write_bytes(member * 4_000)  # 4 GB: members one after the other are one file (RFC 1952)
     assert bomb.stat().st_size < 16 << 20
     status, body = curl(
         lake, tmp_path, "/api/v1/ingest/bomb", "-H", "Content-Encoding: gzip",
@@ -263,7 +261,10 @@ def test_deep_nesting(lake):
     assert found == kept
 
 
-@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z"])
+@pytest.mark.parametrize(
+    "time",
+    ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999999Z", "9999-12-31T23:59:59.999999999Z"],
+)
 def test_times_at_the_ends_of_the_calendar(lake, time):
     """Either kept exactly or refused by line."""
     table = f"time_{time[:4]}"
@@ -282,7 +283,7 @@ def test_times_at_the_ends_of_the_calendar(lake, time):
         assert found == [{"timestamp": time, "message": "far away"}]
 
 
-@pytest.mark.parametrize("time", ["yesterday", "2026-13-01T00:00:00Z", "2026-11-01", "", True])
+@pytest.mark.parametrize("time", ["yesterday", "2026-13-01T00:00:00Z", "", True])
 def test_a_time_that_is_none_is_not_lost(lake, time):
     """Refused with a reason, or stored at its arrival with the value kept."""
     table = "no_time"

@@ -171,6 +171,10 @@ class Server:
                 return int(line.split()[1]) * 1024
         raise ServerError(f"{self.name} has no VmHWM")
 
+    def reset_memory_peak(self):
+        """The peak is what it is now (proc_pid_clear_refs(5))."""
+        pathlib.Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
     def log_tail(self, lines: int = 40) -> str:
         if not self.log.exists():
             return "(no log)"

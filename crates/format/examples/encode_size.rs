@@ -37,10 +37,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let batches = read(&input.ok_or("no file named")?)?;
-    let proposed: Vec<_> = batches
-        .iter()
-        .flat_map(|b| shape::proposals(b, &TableSchema::new(by)))
-        .collect();
+    let proposed: Vec<_> =
+        batches.iter().flat_map(|b| shape::proposals(b, &TableSchema::new(by))).collect();
     let schema = TableSchema::new(by);
     let schema = schema.with(&proposed, 100_000).unwrap_or(schema);
 
@@ -67,9 +65,7 @@ fn read(path: &PathBuf) -> Result<Vec<RecordBatch>, Box<dyn Error>> {
         _ => Arc::clone(f),
     });
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let reader = ReaderBuilder::new(schema)
-        .with_batch_size(8192)
-        .build(file)?;
+    let reader = ReaderBuilder::new(schema).with_batch_size(8192).build(file)?;
     let mut batches = vec![];
     for batch in reader {
         batches.push(split_time(&batch?)?);
@@ -78,9 +74,7 @@ fn read(path: &PathBuf) -> Result<Vec<RecordBatch>, Box<dyn Error>> {
 }
 
 fn split_time(batch: &RecordBatch) -> Result<RecordBatch, Box<dyn Error>> {
-    let times = batch[TIMESTAMP]
-        .as_primitive::<TimestampNanosecondType>()
-        .values();
+    let times = batch[TIMESTAMP].as_primitive::<TimestampNanosecondType>().values();
     let micros = times.iter().map(|n| n.div_euclid(1000));
     let micros = TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC");
     let nanos = Int16Array::from_iter_values(times.iter().map(|n| n.rem_euclid(1000) as i16));
@@ -109,21 +103,12 @@ fn report(files: &[EncodedFile], seconds: f64) -> Result<(), Box<dyn Error>> {
     let mut in_columns = 0;
     for file in files {
         let reader = SerializedFileReader::new(file.bytes.clone())?;
-        for column in reader
-            .metadata()
-            .row_groups()
-            .iter()
-            .flat_map(|group| group.columns())
-        {
+        for column in reader.metadata().row_groups().iter().flat_map(|group| group.columns()) {
             let bloom = i64::from(column.bloom_filter_length().unwrap_or(0));
             let entry = columns.entry(column.column_path().string()).or_default();
             entry.0 += column.compressed_size();
             entry.1 += bloom;
-            entry.2 = column
-                .encodings()
-                .map(|e| e.to_string())
-                .collect::<Vec<_>>()
-                .join(" ");
+            entry.2 = column.encodings().map(|e| e.to_string()).collect::<Vec<_>>().join(" ");
             in_columns += column.compressed_size() + bloom;
         }
     }
@@ -135,11 +120,7 @@ fn report(files: &[EncodedFile], seconds: f64) -> Result<(), Box<dyn Error>> {
             *bloom as f64 / rows
         );
     }
-    println!(
-        "{:<20} {:>9.3}",
-        "indexes and footers",
-        (total as i64 - in_columns) as f64 / rows
-    );
+    println!("{:<20} {:>9.3}", "indexes and footers", (total as i64 - in_columns) as f64 / rows);
     println!(
         "{rows} rows, {} files, {:.3} bytes/row, {seconds:.2} CPU-s",
         files.len(),

@@ -16,23 +16,14 @@ use crate::FormatError;
 /// When a column that is never null is absent, or one has a type that does not carry over.
 pub fn align(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, FormatError> {
     let rows = batch.num_rows();
-    let arrays = schema
-        .fields()
-        .iter()
-        .map(|field| match batch.column_by_name(field.name()) {
-            Some(array) => converted(field.name(), array, field.data_type()),
-            None if field.is_nullable() => Ok(new_null_array(field.data_type(), rows)),
-            None => Err(FormatError::MissingColumn {
-                column: field.name().clone(),
-            }),
-        });
+    let arrays = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
+        Some(array) => converted(field.name(), array, field.data_type()),
+        None if field.is_nullable() => Ok(new_null_array(field.data_type(), rows)),
+        None => Err(FormatError::MissingColumn { column: field.name().clone() }),
+    });
     let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(
-        Arc::clone(schema),
-        arrays,
-        &options,
-    )?)
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?)
 }
 
 /// `array` as `expected`, where that is another layout of the same values; the array itself when
@@ -48,11 +39,7 @@ pub(crate) fn converted(
     }
     if !same_values(found, expected) {
         let (column, found) = (column.to_owned(), found.clone());
-        return Err(FormatError::ColumnType {
-            column,
-            found,
-            expected: expected.clone(),
-        });
+        return Err(FormatError::ColumnType { column, found, expected: expected.clone() });
     }
     Ok(cast(array, expected)?)
 }

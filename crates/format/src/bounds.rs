@@ -36,10 +36,7 @@ impl Bounds {
             DataType::Timestamp(..) => {
                 let times = values.as_primitive::<TimestampMicrosecondType>();
                 let both = (compute::min(times), compute::max(times));
-                (
-                    both.0.map(StatValue::Timestamp),
-                    both.1.map(StatValue::Timestamp),
-                )
+                (both.0.map(StatValue::Timestamp), both.1.map(StatValue::Timestamp))
             }
             DataType::Int16 => {
                 let ints = values.as_primitive::<Int16Type>();
@@ -48,10 +45,7 @@ impl Bounds {
             }
             DataType::Int64 => {
                 let ints = values.as_primitive::<Int64Type>();
-                (
-                    compute::min(ints).map(StatValue::Int),
-                    compute::max(ints).map(StatValue::Int),
-                )
+                (compute::min(ints).map(StatValue::Int), compute::max(ints).map(StatValue::Int))
             }
             DataType::Float64 => {
                 let floats = values.as_primitive::<Float64Type>();
@@ -93,11 +87,7 @@ impl Bounds {
     pub(crate) fn finish(self) -> ColumnStats {
         let null_count = self.null_count;
         if self.unbounded {
-            return ColumnStats {
-                min: None,
-                max: None,
-                null_count,
-            };
+            return ColumnStats { min: None, max: None, null_count };
         }
         let min = self.min.and_then(|min| match min {
             StatValue::String(s) => Some(StatValue::String(lower_bound(&s).into())),
@@ -112,11 +102,7 @@ impl Bounds {
             StatValue::Float(n) if !n.is_finite() => None,
             other => Some(other),
         });
-        ColumnStats {
-            min,
-            max,
-            null_count,
-        }
+        ColumnStats { min, max, null_count }
     }
 }
 
@@ -166,23 +152,14 @@ mod tests {
     fn long_strings_are_cut_down_and_up() {
         let long = "a".repeat(31) + "zebra";
         let stats = bounds(Arc::new(StringArray::from(vec![long.as_str()])));
-        assert_eq!(
-            stats.min,
-            Some(StatValue::String(("a".repeat(31) + "z").into()))
-        );
-        assert_eq!(
-            stats.max,
-            Some(StatValue::String(("a".repeat(31) + "{").into()))
-        );
+        assert_eq!(stats.min, Some(StatValue::String(("a".repeat(31) + "z").into())));
+        assert_eq!(stats.max, Some(StatValue::String(("a".repeat(31) + "{").into())));
     }
 
     #[test]
     fn an_upper_bound_steps_over_characters_that_cannot_grow() {
         let highest = char::MAX.to_string();
-        assert_eq!(
-            upper_bound(&("b".to_owned() + &highest.repeat(8))),
-            Some("c".to_owned())
-        );
+        assert_eq!(upper_bound(&("b".to_owned() + &highest.repeat(8))), Some("c".to_owned()));
         assert_eq!(upper_bound(&highest.repeat(9)), None);
         assert_eq!(next_char('\u{d7ff}'), Some('\u{e000}'));
         // One more would be two bytes, 33 in all.
@@ -193,19 +170,8 @@ mod tests {
     #[test]
     fn nan_has_no_bounds_and_infinity_none_of_its_side() {
         for nan in [f64::NAN, -f64::NAN] {
-            let stats = bounds(Arc::new(Float64Array::from(vec![
-                Some(1.0),
-                None,
-                Some(nan),
-            ])));
-            assert_eq!(
-                stats,
-                ColumnStats {
-                    min: None,
-                    max: None,
-                    null_count: 1
-                }
-            );
+            let stats = bounds(Arc::new(Float64Array::from(vec![Some(1.0), None, Some(nan)])));
+            assert_eq!(stats, ColumnStats { min: None, max: None, null_count: 1 });
         }
         let stats = bounds(Arc::new(Float64Array::from(vec![1.0, f64::INFINITY])));
         assert_eq!((stats.min, stats.max), (Some(StatValue::Float(1.0)), None));

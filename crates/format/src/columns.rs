@@ -29,21 +29,15 @@ impl Columns {
     /// When a batch has a column that `schema` does not have (its values would be lost), or one of
     /// another type, or no time.
     pub(crate) fn new(batches: &[RecordBatch], schema: SchemaRef) -> Result<Self, FormatError> {
-        let by_name: HashMap<&str, usize> = schema
-            .fields()
-            .iter()
-            .enumerate()
-            .map(|(at, f)| (f.name().as_str(), at))
-            .collect();
+        let by_name: HashMap<&str, usize> =
+            schema.fields().iter().enumerate().map(|(at, f)| (f.name().as_str(), at)).collect();
         let mut parts = vec![vec![None; batches.len()]; schema.fields().len()];
         let mut string_bytes = 0;
         for (number, batch) in batches.iter().enumerate() {
             for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
                 let name = field.name();
                 let Some(&at) = by_name.get(name.as_str()) else {
-                    return Err(FormatError::UnknownColumn {
-                        column: name.clone(),
-                    });
+                    return Err(FormatError::UnknownColumn { column: name.clone() });
                 };
                 let array = converted(name, array, schema.field(at).data_type())?;
                 if let Some(strings) = array.as_string_opt::<i32>() {
@@ -53,12 +47,7 @@ impl Columns {
             }
         }
         let rows = batches.iter().map(RecordBatch::num_rows).collect();
-        Ok(Self {
-            schema,
-            parts,
-            rows,
-            string_bytes,
-        })
+        Ok(Self { schema, parts, rows, string_bytes })
     }
 
     /// How many rows each batch has.
@@ -71,9 +60,7 @@ impl Columns {
     /// # Errors
     /// When the schema has no such column.
     pub(crate) fn parts(&self, name: &str) -> Result<&[Option<ArrayRef>], FormatError> {
-        let missing = |_| FormatError::MissingColumn {
-            column: name.to_owned(),
-        };
+        let missing = |_| FormatError::MissingColumn { column: name.to_owned() };
         Ok(&self.parts[self.schema.index_of(name).map_err(missing)?])
     }
 
@@ -84,28 +71,18 @@ impl Columns {
     /// Whether any of the rows has a value in the column.
     pub(crate) fn has_value(&self, column: usize, rows: &[Row]) -> bool {
         let parts = &self.parts[column];
-        if parts
-            .iter()
-            .flatten()
-            .all(|part| part.null_count() == part.len())
-        {
+        if parts.iter().flatten().all(|part| part.null_count() == part.len()) {
             return false;
         }
         rows.iter().any(|row| {
-            parts[row.batch as usize]
-                .as_ref()
-                .is_some_and(|part| part.is_valid(row.row as usize))
+            parts[row.batch as usize].as_ref().is_some_and(|part| part.is_valid(row.row as usize))
         })
     }
 
     /// Whether the strings of these rows can be gathered at once, within `bytes_max` bytes.
     pub(crate) fn fit(&self, rows: &[Row], bytes_max: usize) -> bool {
         self.string_bytes <= bytes_max
-            || self
-                .parts
-                .iter()
-                .map(|parts| string_bytes(&strings(parts), rows))
-                .sum::<usize>()
+            || self.parts.iter().map(|parts| string_bytes(&strings(parts), rows)).sum::<usize>()
                 <= bytes_max
     }
 
@@ -126,11 +103,7 @@ impl Columns {
             DataType::Boolean => gather_bools(parts, rows),
             found => {
                 let (column, found) = (field.name().clone(), found.clone());
-                return Err(FormatError::ColumnType {
-                    column,
-                    found,
-                    expected: DataType::Utf8,
-                });
+                return Err(FormatError::ColumnType { column, found, expected: DataType::Utf8 });
             }
         })
     }
@@ -146,10 +119,7 @@ fn bytes_of(strings: &StringArray) -> usize {
 }
 
 fn strings(parts: &[Option<ArrayRef>]) -> Vec<Option<&StringArray>> {
-    parts
-        .iter()
-        .map(|part| part.as_ref().and_then(|p| p.as_string_opt::<i32>()))
-        .collect()
+    parts.iter().map(|part| part.as_ref().and_then(|p| p.as_string_opt::<i32>())).collect()
 }
 
 fn string_at<'a>(parts: &[Option<&'a StringArray>], row: &Row) -> Option<&'a str> {
@@ -162,10 +132,7 @@ fn string_bytes(parts: &[Option<&StringArray>], rows: &[Row]) -> usize {
     if parts.iter().all(Option::is_none) {
         return 0;
     }
-    rows.iter()
-        .filter_map(|row| string_at(parts, row))
-        .map(str::len)
-        .sum()
+    rows.iter().filter_map(|row| string_at(parts, row)).map(str::len).sum()
 }
 
 fn gather_strings(parts: &[Option<&StringArray>], rows: &[Row]) -> StringArray {
@@ -180,10 +147,8 @@ fn gather_numbers<T: ArrowPrimitiveType>(
     parts: &[Option<ArrayRef>],
     rows: &[Row],
 ) -> PrimitiveArray<T> {
-    let parts: Vec<_> = parts
-        .iter()
-        .map(|p| p.as_ref().and_then(|p| p.as_primitive_opt::<T>()))
-        .collect();
+    let parts: Vec<_> =
+        parts.iter().map(|p| p.as_ref().and_then(|p| p.as_primitive_opt::<T>())).collect();
     let mut valid = Vec::with_capacity(rows.len());
     let mut values = Vec::with_capacity(rows.len());
     for row in rows {
@@ -196,10 +161,7 @@ fn gather_numbers<T: ArrowPrimitiveType>(
 }
 
 fn gather_bools(parts: &[Option<ArrayRef>], rows: &[Row]) -> ArrayRef {
-    let parts: Vec<_> = parts
-        .iter()
-        .map(|p| p.as_ref().and_then(|p| p.as_boolean_opt()))
-        .collect();
+    let parts: Vec<_> = parts.iter().map(|p| p.as_ref().and_then(|p| p.as_boolean_opt())).collect();
     let mut out = BooleanBuilder::with_capacity(rows.len());
     for row in rows {
         let at = row.row as usize;

@@ -51,9 +51,7 @@ pub fn encode(
     let columns = Columns::new(batches, schema.file_schema())?;
     let partitions = order(&columns, schema.partition_by(), settings.order)?;
     let files = partitions.into_iter();
-    files
-        .map(|(partition, rows)| encode_file(&columns, partition, &rows, settings))
-        .collect()
+    files.map(|(partition, rows)| encode_file(&columns, partition, &rows, settings)).collect()
 }
 
 fn encode_file(
@@ -73,10 +71,7 @@ fn encode_file(
         let sample = sample(columns, rows);
         let in_row_group = rows.len().min(settings.row_group_rows_max);
         let layouts = present.iter().map(|(at, name)| {
-            Ok((
-                *name,
-                layout::decide(name, &columns.gather(*at, &sample)?, in_row_group),
-            ))
+            Ok((*name, layout::decide(name, &columns.gather(*at, &sample)?, in_row_group)))
         });
         let layouts = layouts.collect::<Result<Vec<_>, FormatError>>()?;
         layout::properties(&layouts, rows.len(), settings)?
@@ -113,9 +108,7 @@ fn sample(columns: &Columns, rows: &[Row]) -> Vec<Row> {
 
 /// The file's columns without metadata, which belongs to the table.
 fn plain_schema(columns: &Columns, present: &[(usize, &str)]) -> SchemaRef {
-    let kept = columns
-        .fields()
-        .filter(|(at, _)| present.iter().any(|(p, _)| p == at));
+    let kept = columns.fields().filter(|(at, _)| present.iter().any(|(p, _)| p == at));
     let plain = kept.map(|(_, f)| Field::new(f.name(), f.data_type().clone(), f.is_nullable()));
     Arc::new(Schema::new(plain.collect::<Vec<_>>()))
 }
@@ -138,35 +131,20 @@ impl FileInProgress<'_> {
             self.write(first)?;
             return self.write(second);
         }
-        let arrays = self
-            .present
-            .iter()
-            .zip(&mut self.bounds)
-            .map(|((at, name), bounds)| {
-                let values = self.columns.gather(*at, rows)?;
-                bounds.add(name, &values);
-                Ok(values)
-            });
+        let arrays = self.present.iter().zip(&mut self.bounds).map(|((at, name), bounds)| {
+            let values = self.columns.gather(*at, rows)?;
+            bounds.add(name, &values);
+            Ok(values)
+        });
         let arrays = arrays.collect::<Result<Vec<_>, FormatError>>()?;
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)?;
         Ok(self.writer.write(&batch)?)
     }
 
     fn finish(self, partition: Partition, rows: usize) -> Result<EncodedFile, FormatError> {
-        let named = self
-            .present
-            .iter()
-            .map(|(_, name)| Arc::from(*name))
-            .zip(self.bounds);
-        let stats = FileStats {
-            columns: named.map(|(n, b)| (n, b.finish())).collect(),
-        };
+        let named = self.present.iter().map(|(_, name)| Arc::from(*name)).zip(self.bounds);
+        let stats = FileStats { columns: named.map(|(n, b)| (n, b.finish())).collect() };
         let bytes = Bytes::from(self.writer.into_inner()?);
-        Ok(EncodedFile {
-            partition,
-            bytes,
-            rows: rows as u64,
-            stats,
-        })
+        Ok(EncodedFile { partition, bytes, rows: rows as u64, stats })
     }
 }

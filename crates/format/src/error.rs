@@ -9,22 +9,13 @@ use parquet::errors::ParquetError;
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
     #[error("setting {name} of the encoder is {value}, which is not between {min} and {max}")]
-    Setting {
-        name: &'static str,
-        value: i64,
-        min: i64,
-        max: i64,
-    },
+    Setting { name: &'static str, value: i64, min: i64, max: i64 },
     #[error("a batch has no column {column:?}, which is never null")]
     MissingColumn { column: String },
     #[error("a batch has a column {column:?} that the table does not have")]
     UnknownColumn { column: String },
     #[error("column {column:?} is {found} in a batch, expected {expected}")]
-    ColumnType {
-        column: String,
-        found: DataType,
-        expected: DataType,
-    },
+    ColumnType { column: String, found: DataType, expected: DataType },
     #[error("row {row} of a batch has no {column}")]
     NullTime { column: &'static str, row: usize },
     #[error("{what} number {number} is past what the encoder counts")]

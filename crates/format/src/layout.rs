@@ -81,13 +81,7 @@ where
     T: ArrowPrimitiveType,
     T::Native: Into<i64>,
 {
-    let numbers = || {
-        sample
-            .as_primitive::<T>()
-            .iter()
-            .flatten()
-            .map(Into::<i64>::into)
-    };
+    let numbers = || sample.as_primitive::<T>().iter().flatten().map(Into::<i64>::into);
     let profile = Profile::of(numbers().map(|n| (n, size_of::<T::Native>())), sample, rows);
     let bits = match (numbers().min(), numbers().max()) {
         (Some(min), Some(max)) => 65 - max.wrapping_sub(min).leading_zeros(),
@@ -104,10 +98,9 @@ fn decide_text(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout {
     let known = matches!(name, SERVICE | LEVEL);
     let looks_like_ids = profile.distinct * 2.0 > profile.values
         && ID_BYTES.contains(&profile.value_bytes)
-        && values.clone().all(|s| {
-            s.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
-        });
+        && values
+            .clone()
+            .all(|s| s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b)));
     let bloom_filter = !prose && !known && (is_id_name(name) || looks_like_ids);
     ColumnLayout {
         dictionary: profile.dictionary_is_smaller((profile.value_bytes + 1.0) * COMPRESSED),
@@ -212,11 +205,8 @@ fn column_properties(
 ) -> WriterPropertiesBuilder {
     // One part: a dot in a column's name is no nesting in the file.
     let path = || ColumnPath::new(vec![name.to_owned()]);
-    let statistics = if layout.page_statistics {
-        EnabledStatistics::Page
-    } else {
-        EnabledStatistics::Chunk
-    };
+    let statistics =
+        if layout.page_statistics { EnabledStatistics::Page } else { EnabledStatistics::Chunk };
     let mut builder = builder
         .set_column_dictionary_enabled(path(), layout.dictionary)
         .set_column_statistics_enabled(path(), statistics);
@@ -240,11 +230,7 @@ fn sorting(columns: &[(&str, ColumnLayout)], order: RowOrder) -> Vec<SortingColu
     let place = |name| columns.iter().position(|(column, _)| *column == name);
     let places = names.iter().filter_map(|name| place(*name));
     places
-        .map(|at| SortingColumn {
-            column_idx: at as i32,
-            descending: false,
-            nulls_first: false,
-        })
+        .map(|at| SortingColumn { column_idx: at as i32, descending: false, nulls_first: false })
         .collect()
 }
 
@@ -278,11 +264,8 @@ mod tests {
 
     #[test]
     fn numbers_get_a_dictionary_only_when_it_is_smaller_than_their_differences() {
-        let status: ArrayRef = Arc::new(
-            (0..1000)
-                .map(|n| [200, 404, 500][n % 3])
-                .collect::<Int64Array>(),
-        );
+        let status: ArrayRef =
+            Arc::new((0..1000).map(|n| [200, 404, 500][n % 3]).collect::<Int64Array>());
         assert!(decide("status", &status, 100_000).dictionary);
         let sizes: ArrayRef = Arc::new((0..1000).map(|n| n * 37).collect::<Int64Array>());
         assert!(!decide("bytes", &sizes, 100_000).dictionary);
@@ -301,15 +284,7 @@ mod tests {
 
     #[test]
     fn names_of_ids() {
-        for id in [
-            "id",
-            "trace_id",
-            "user.id",
-            "requestId",
-            "orderID",
-            "UUID",
-            "x-request-id",
-        ] {
+        for id in ["id", "trace_id", "user.id", "requestId", "orderID", "UUID", "x-request-id"] {
             assert!(is_id_name(id), "{id}");
         }
         for other in ["grid", "message", "paid", "ID_type", "void", "valid"] {

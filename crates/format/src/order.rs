@@ -38,12 +38,7 @@ pub(crate) fn order(
 ) -> Result<Vec<(Partition, Vec<Row>)>, FormatError> {
     let services = columns.parts(SERVICE)?;
     let mut buckets: BTreeMap<Partition, Bucket> = BTreeMap::new();
-    for (batch, rows) in columns
-        .rows()
-        .iter()
-        .enumerate()
-        .filter(|(_, rows)| **rows > 0)
-    {
+    for (batch, rows) in columns.rows().iter().enumerate().filter(|(_, rows)| **rows > 0) {
         let micros = time(columns.parts(TIMESTAMP)?, TIMESTAMP, batch)?;
         let micros = micros.as_primitive::<TimestampMicrosecondType>().values();
         let nanos = time(columns.parts(NANOS)?, NANOS, batch)?;
@@ -76,10 +71,7 @@ pub(crate) fn order(
             }
         }
     }
-    Ok(buckets
-        .into_iter()
-        .map(|(partition, bucket)| (partition, bucket.sorted()))
-        .collect())
+    Ok(buckets.into_iter().map(|(partition, bucket)| (partition, bucket.sorted())).collect())
 }
 
 /// The times of a batch: there and never null.
@@ -89,14 +81,9 @@ fn time<'a>(
     batch: usize,
 ) -> Result<&'a ArrayRef, FormatError> {
     let Some(part) = &parts[batch] else {
-        return Err(FormatError::MissingColumn {
-            column: column.to_owned(),
-        });
+        return Err(FormatError::MissingColumn { column: column.to_owned() });
     };
-    match part
-        .nulls()
-        .and_then(|nulls| nulls.iter().position(|valid| !valid))
-    {
+    match part.nulls().and_then(|nulls| nulls.iter().position(|valid| !valid)) {
         Some(row) => Err(FormatError::NullTime { column, row }),
         None => Ok(part),
     }
@@ -117,10 +104,7 @@ struct Bucket<'a> {
 
 impl<'a> Bucket<'a> {
     fn push(&mut self, service: Option<&'a str>, row: Row) {
-        let known = self
-            .service_of_row
-            .last()
-            .filter(|n| self.services[**n as usize] == service);
+        let known = self.service_of_row.last().filter(|n| self.services[**n as usize] == service);
         let number = match known {
             Some(number) => *number,
             None => *self.numbers.entry(service).or_insert_with(|| {

@@ -46,21 +46,12 @@ impl EncoderSettings {
     pub(crate) fn check(&self) -> Result<(), FormatError> {
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         for (name, value, max) in [
-            (
-                "row_group_rows_max",
-                count(self.row_group_rows_max),
-                ROWS_MAX,
-            ),
+            ("row_group_rows_max", count(self.row_group_rows_max), ROWS_MAX),
             ("page_rows_max", count(self.page_rows_max), ROWS_MAX),
             ("zstd_level", i64::from(self.zstd_level), ZSTD_LEVEL_MAX),
         ] {
             if !(1..=max).contains(&value) {
-                return Err(FormatError::Setting {
-                    name,
-                    value,
-                    min: 1,
-                    max,
-                });
+                return Err(FormatError::Setting { name, value, min: 1, max });
             }
         }
         Ok(())

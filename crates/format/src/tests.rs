@@ -105,12 +105,7 @@ fn records_of(batch: &RecordBatch) -> Vec<Record> {
     let micros = batch[TIMESTAMP].as_primitive::<TimestampMicrosecondType>();
     let nanos = batch[NANOS].as_primitive::<Int16Type>();
     let row = |row: usize| {
-        let fields = batch
-            .schema_ref()
-            .fields()
-            .iter()
-            .zip(batch.columns())
-            .skip(2);
+        let fields = batch.schema_ref().fields().iter().zip(batch.columns()).skip(2);
         let values =
             fields.filter_map(|(f, array)| Some((f.name().clone(), value_at(array, row)?)));
         (micros.value(row), nanos.value(row), values.collect())
@@ -119,11 +114,7 @@ fn records_of(batch: &RecordBatch) -> Vec<Record> {
 }
 
 fn small() -> EncoderSettings {
-    EncoderSettings {
-        row_group_rows_max: 7,
-        page_rows_max: 3,
-        ..EncoderSettings::default()
-    }
+    EncoderSettings { row_group_rows_max: 7, page_rows_max: 3, ..EncoderSettings::default() }
 }
 
 fn at(micros: i64) -> Record {
@@ -134,15 +125,11 @@ fn text(name: &str, value: &str) -> (String, Value) {
     (name.to_owned(), Value::Text(value.to_owned()))
 }
 
-const NAMES: [&str; 8] = [
-    SERVICE, LEVEL, MESSAGE, ATTRIBUTES, "trace_id", "a.b", "took", "ok",
-];
+const NAMES: [&str; 8] = [SERVICE, LEVEL, MESSAGE, ATTRIBUTES, "trace_id", "a.b", "took", "ok"];
 
 fn a_value(name: &'static str) -> BoxedStrategy<Value> {
     match name {
-        "a.b" => prop_oneof![any::<i64>(), -3..3i64]
-            .prop_map(Value::Int)
-            .boxed(),
+        "a.b" => prop_oneof![any::<i64>(), -3..3i64].prop_map(Value::Int).boxed(),
         "took" => any::<f64>().prop_map(|n| Value::Float(n.to_bits())).boxed(),
         "ok" => any::<bool>().prop_map(Value::Bool).boxed(),
         SERVICE => "[a-c]{0,2}".prop_map(Value::Text).boxed(),
@@ -152,13 +139,7 @@ fn a_value(name: &'static str) -> BoxedStrategy<Value> {
 
 fn a_record() -> impl Strategy<Value = Record> {
     let values = NAMES.map(|name| weighted(0.7, a_value(name)));
-    let micros = prop_oneof![
-        0..3 * HOUR,
-        -HOUR..HOUR,
-        Just(HOUR),
-        Just(HOUR - 1),
-        0..9i64
-    ];
+    let micros = prop_oneof![0..3 * HOUR, -HOUR..HOUR, Just(HOUR), Just(HOUR - 1), 0..9i64];
     (micros, 0..1000i16, Vec::from(values)).prop_map(|(micros, nanos, values)| {
         let values = NAMES.iter().zip(values);
         let values = values.filter_map(|(name, value)| Some((name.to_string(), value?)));
@@ -170,10 +151,7 @@ fn a_record() -> impl Strategy<Value = Record> {
 fn some_batches() -> impl Strategy<Value = Vec<RecordBatch>> {
     let names = proptest::sample::subsequence(NAMES.to_vec(), 0..=NAMES.len()).prop_shuffle();
     vec((vec(a_record(), 0..20), names), 0..5).prop_map(|batches| {
-        batches
-            .into_iter()
-            .map(|(records, names)| batch_of(&records, &names))
-            .collect()
+        batches.into_iter().map(|(records, names)| batch_of(&records, &names)).collect()
     })
 }
 
@@ -188,15 +166,8 @@ fn check_bounds(records: &[Record], stats: &FileStats) {
         if [TIMESTAMP, NANOS].contains(&name.as_ref()) {
             continue;
         }
-        let values: Vec<_> = records
-            .iter()
-            .filter_map(|r| r.2.get(name.as_ref()))
-            .collect();
-        assert_eq!(
-            stats.null_count as usize,
-            records.len() - values.len(),
-            "{name}"
-        );
+        let values: Vec<_> = records.iter().filter_map(|r| r.2.get(name.as_ref())).collect();
+        assert_eq!(stats.null_count as usize, records.len() - values.len(), "{name}");
         for value in values {
             let value = match value {
                 Value::Text(s) => StatValue::String(s.as_str().into()),
@@ -216,10 +187,7 @@ fn check_bounds(records: &[Record], stats: &FileStats) {
     }
     let times = &stats.columns[TIMESTAMP];
     let micros = records.iter().map(|r| StatValue::Timestamp(r.0));
-    assert_eq!(
-        times.min,
-        micros.clone().reduce(|a, b| if b < a { b } else { a })
-    );
+    assert_eq!(times.min, micros.clone().reduce(|a, b| if b < a { b } else { a }));
     assert_eq!(times.max, micros.reduce(|a, b| if b > a { b } else { a }));
 }
 
@@ -273,19 +241,11 @@ proptest! {
 fn no_rows_make_no_file() {
     let table = table(PartitionBy::Hour);
     assert!(encode(&[], &table, &small()).unwrap().is_empty());
+    assert!(encode(&[batch_of(&[], &[SERVICE])], &table, &small()).unwrap().is_empty());
     assert!(
-        encode(&[batch_of(&[], &[SERVICE])], &table, &small())
+        encode(&[RecordBatch::new_empty(Arc::new(Schema::empty()))], &table, &small())
             .unwrap()
             .is_empty()
-    );
-    assert!(
-        encode(
-            &[RecordBatch::new_empty(Arc::new(Schema::empty()))],
-            &table,
-            &small()
-        )
-        .unwrap()
-        .is_empty()
     );
 }
 
@@ -293,10 +253,7 @@ fn no_rows_make_no_file() {
 fn an_hour_ends_before_the_next_one_begins() {
     let batch = batch_of(&[at(HOUR), at(HOUR - 1), at(-1), at(0)], &[]);
     let files = encode(&[batch], &table(PartitionBy::Hour), &small()).unwrap();
-    let rows: Vec<_> = files
-        .iter()
-        .map(|f| (f.partition.to_string(), f.rows))
-        .collect();
+    let rows: Vec<_> = files.iter().map(|f| (f.partition.to_string(), f.rows)).collect();
     let expected = [
         ("date=1969-12-31/hour=23", 1),
         ("date=1970-01-01/hour=00", 2),
@@ -313,12 +270,7 @@ fn a_file_has_the_columns_that_have_values_and_the_fixed_ones() {
     let files = encode(&[batch], &table(PartitionBy::Hour), &small()).unwrap();
     let names = |file: &EncodedFile| {
         let batch = read(file);
-        batch
-            .schema_ref()
-            .fields()
-            .iter()
-            .map(|f| f.name().clone())
-            .collect::<Vec<_>>()
+        batch.schema_ref().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>()
     };
     let fixed = [TIMESTAMP, NANOS, SERVICE, LEVEL, MESSAGE];
     assert_eq!(names(&files[0]), [&fixed[..], &["trace_id"]].concat());
@@ -330,25 +282,14 @@ fn a_file_has_the_columns_that_have_values_and_the_fixed_ones() {
 #[test]
 fn the_file_says_its_order_and_its_types() {
     let records: Vec<Record> = (0..20)
-        .map(|n| {
-            (
-                n,
-                0,
-                [text(SERVICE, "s"), text("trace_id", &format!("{n:032x}"))].into(),
-            )
-        })
+        .map(|n| (n, 0, [text(SERVICE, "s"), text("trace_id", &format!("{n:032x}"))].into()))
         .collect();
     let batch = batch_of(&records, &[SERVICE, "trace_id"]);
     let files = encode(&[batch], &table(PartitionBy::Hour), &small()).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(files[0].bytes.clone()).unwrap();
     let metadata = reader.metadata();
     assert_eq!(metadata.file_metadata().created_by(), Some("loglake"));
-    assert!(
-        metadata
-            .file_metadata()
-            .key_value_metadata()
-            .is_none_or(|pairs| pairs.is_empty())
-    );
+    assert!(metadata.file_metadata().key_value_metadata().is_none_or(|pairs| pairs.is_empty()));
     let timestamp = metadata.file_metadata().schema_descr().column(0);
     let logical = format!("{:?}", timestamp.logical_type_ref());
     assert!(
@@ -372,11 +313,8 @@ fn the_file_says_its_order_and_its_types() {
         let expected = [SERVICE, TIMESTAMP, NANOS].map(|name| (name.to_owned(), false, false));
         assert_eq!(sorting, expected);
         assert!(group.column(0).column_index_length().is_some());
-        let filtered: Vec<_> = group
-            .columns()
-            .iter()
-            .map(|c| c.bloom_filter_offset().is_some())
-            .collect();
+        let filtered: Vec<_> =
+            group.columns().iter().map(|c| c.bloom_filter_offset().is_some()).collect();
         assert_eq!(filtered, [false, false, false, false, false, true]);
     }
 }
@@ -386,11 +324,7 @@ fn strings_of_other_layouts_are_taken() {
     let words: DictionaryArray<Int32Type> = vec![Some("a"), None, Some("b")].into_iter().collect();
     let mut batch = batch_of(&[at(1), at(2), at(3)], &[]);
     let mut fields = batch.schema_ref().fields().to_vec();
-    fields.push(Arc::new(Field::new(
-        SERVICE,
-        words.data_type().clone(),
-        true,
-    )));
+    fields.push(Arc::new(Field::new(SERVICE, words.data_type().clone(), true)));
     let arrays = [batch.columns(), &[Arc::new(words) as ArrayRef]].concat();
     batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
     let files = encode(&[batch], &table(PartitionBy::Hour), &small()).unwrap();
@@ -413,12 +347,6 @@ fn what_does_not_fit_is_refused() {
     let error = align(&timeless, &table.file_schema()).unwrap_err();
     assert!(matches!(error, FormatError::MissingColumn { .. }));
 
-    let settings = EncoderSettings {
-        zstd_level: 40,
-        ..small()
-    };
-    assert_eq!(
-        encode(&[], &table, &settings).unwrap_err().kind(),
-        ErrorKind::Invalid
-    );
+    let settings = EncoderSettings { zstd_level: 40, ..small() };
+    assert_eq!(encode(&[], &table, &settings).unwrap_err().kind(), ErrorKind::Invalid);
 }

@@ -50,11 +50,8 @@ impl Generation {
         wake: Arc<Notify>,
     ) -> Result<Self, IngestError> {
         let buffer = Arc::new(Mutex::new(Buffer::default()));
-        let sink = Arc::new(BufferSink {
-            buffer: Arc::clone(&buffer),
-            budget: Arc::clone(&budget),
-            wake,
-        });
+        let sink =
+            Arc::new(BufferSink { buffer: Arc::clone(&buffer), budget: Arc::clone(&budget), wake });
         let store = Arc::clone(&dependencies.store);
         let writer = (dependencies.new_writer_id)();
         let log = Writer::start(Arc::clone(&store), writer, settings.wal.clone(), sink).await?;

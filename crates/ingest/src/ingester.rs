@@ -56,7 +56,8 @@ impl Ingester {
         let budget = Arc::new(MemoryBudget::new(settings.buffer_bytes_max));
         let wake = Arc::new(Notify::new());
         let first =
-            Generation::start(&dependencies, &settings, Arc::clone(&budget), Arc::clone(&wake)).await?;
+            Generation::start(&dependencies, &settings, Arc::clone(&budget), Arc::clone(&wake))
+                .await?;
         let ingester = Arc::new(Self {
             dependencies,
             settings,
@@ -184,7 +185,9 @@ impl Ingester {
                 _ = tick.tick() => {}
             }
             let generation = self.generation();
-            if generation.is_fenced() || generation.age(Instant::now()) > self.settings.writer_age_max {
+            if generation.is_fenced()
+                || generation.age(Instant::now()) > self.settings.writer_age_max
+            {
                 self.replace(generation).await;
             } else if let Err(e) = self.flush_due(&generation).await {
                 tracing::warn!("a flush failed and is tried again: {e}");

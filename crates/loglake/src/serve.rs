@@ -47,9 +47,7 @@ pub struct ServeArgs {
 
 impl ServeArgs {
     fn overrides(&self) -> Overrides {
-        let list = |items: &[String]| {
-            (!items.is_empty()).then(|| Value::from(items.to_vec()))
-        };
+        let list = |items: &[String]| (!items.is_empty()).then(|| Value::from(items.to_vec()));
         let text = |value: Option<String>| value.map(Value::from);
         [
             ("data", text(self.data.as_ref().map(|data| data.to_string_lossy().into_owned()))),

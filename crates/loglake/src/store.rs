@@ -28,12 +28,8 @@ pub struct Bucket {
 /// When the URL is of another kind, or as [`open_directory`].
 pub async fn open_url(url: &str) -> anyhow::Result<Bucket> {
     match url.split_once("://") {
-        Some(("memory", _)) => Ok(Bucket {
-            store: Arc::new(InMemory::new()),
-        }),
-        Some(("s3" | "s3a", rest)) => Ok(Bucket {
-            store: s3::open(rest)?,
-        }),
+        Some(("memory", _)) => Ok(Bucket { store: Arc::new(InMemory::new()) }),
+        Some(("s3" | "s3a", rest)) => Ok(Bucket { store: s3::open(rest)? }),
         Some(("file", path)) if path.starts_with('/') => open_directory(Path::new(path)).await,
         None if !url.is_empty() => open_directory(Path::new(url)).await,
         _ => bail!(
@@ -51,9 +47,7 @@ pub async fn open_directory(root: &Path) -> anyhow::Result<Bucket> {
     let root = root.to_owned();
     let directory = tokio::task::spawn_blocking(move || Directory::open(&root)).await;
     let directory = directory.context("opening the directory did not end")??;
-    Ok(Bucket {
-        store: Arc::new(directory),
-    })
+    Ok(Bucket { store: Arc::new(directory) })
 }
 
 /// A directory to read from, also while another process has it. Writes are refused.
@@ -63,9 +57,7 @@ pub async fn open_directory(root: &Path) -> anyhow::Result<Bucket> {
 pub async fn read_directory(root: &Path) -> anyhow::Result<Arc<dyn ObjectStore>> {
     let root = root.to_owned();
     let directory = tokio::task::spawn_blocking(move || Directory::read(&root)).await;
-    Ok(Arc::new(
-        directory.context("opening the directory did not end")??,
-    ))
+    Ok(Arc::new(directory.context("opening the directory did not end")??))
 }
 
 #[cfg(test)]
@@ -89,9 +81,7 @@ mod tests {
     #[tokio::test]
     async fn a_directory_keeps_to_the_rules() {
         let folder = tempfile::tempdir().unwrap();
-        let bucket = open_directory(&folder.path().join("new/lake"))
-            .await
-            .unwrap();
+        let bucket = open_directory(&folder.path().join("new/lake")).await.unwrap();
         conformance::check(bucket.store.as_ref()).await.unwrap();
     }
 

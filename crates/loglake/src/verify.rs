@@ -23,8 +23,7 @@ use crate::system::SystemClock;
 /// When the store fails.
 pub async fn verify(store: Arc<dyn ObjectStore>, grace: Duration) -> anyhow::Result<Report> {
     let clock = Arc::new(SystemClock);
-    let catalog =
-        Catalog::new(Arc::clone(&store), clock.clone(), Settings::default().tables());
+    let catalog = Catalog::new(Arc::clone(&store), clock.clone(), Settings::default().tables());
     let mut report = Report::default();
     let watermarks = tables::walk(&store, &catalog, clock.as_ref(), grace, &mut report).await?;
     writers::walk(&store, &Reader::new(Arc::clone(&store)), &watermarks, &mut report).await?;

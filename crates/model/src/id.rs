@@ -175,7 +175,9 @@ mod tests {
 
     #[test]
     fn names_that_would_leave_their_folder_are_refused() {
-        for bad in ["", "..", "a/b", "../a", "a..b", "_wal", ".hidden", "ä", "a b", &"x".repeat(129)] {
+        for bad in
+            ["", "..", "a/b", "../a", "a..b", "_wal", ".hidden", "ä", "a b", &"x".repeat(129)]
+        {
             assert!(TableName::new(bad).is_err(), "{bad:?}");
         }
         for good in ["logs", "a", "nginx-access.2026", "0", "A_b"] {

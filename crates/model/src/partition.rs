@@ -64,7 +64,9 @@ impl Partition {
         let hour = hour.map(|h| h.parse::<u8>().ok().filter(|h| *h < 24));
         match hour {
             Some(None) => None,
-            hour => Some(Self { day: date.num_days_from_ce() - EPOCH_DAY_CE, hour: hour.flatten() }),
+            hour => {
+                Some(Self { day: date.num_days_from_ce() - EPOCH_DAY_CE, hour: hour.flatten() })
+            }
         }
     }
 }

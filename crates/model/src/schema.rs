@@ -246,7 +246,9 @@ mod tests {
     #[test]
     fn reserved_and_unreadable_names_never_become_columns() {
         let schema = TableSchema::new(PartitionBy::Day);
-        for name in ["", "date", "Hour", "attributes", "nanos", "a b", "a=b", "x\u{7f}", &"n".repeat(256)] {
+        for name in
+            ["", "date", "Hour", "attributes", "nanos", "a b", "a=b", "x\u{7f}", &"n".repeat(256)]
+        {
             assert!(schema.with(&[column(name, ColumnType::Bool)], 10).is_none(), "{name:?}");
         }
         assert!(schema.with(&[column("a.b-c/ü", ColumnType::Bool)], 10).is_some());

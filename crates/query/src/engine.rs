@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::SchemaProvider;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::information_schema::{
     INFORMATION_SCHEMA, INFORMATION_SCHEMA_TABLES, InformationSchemaProvider,
 };
-use datafusion::catalog::SchemaProvider;
 use datafusion::common::ParamValues;
 use datafusion::datasource::ViewTable;
 use datafusion::execution::SendableRecordBatchStream;
@@ -143,10 +143,9 @@ impl QueryEngine {
         let describe = async {
             let statement = parse(sql)?;
             read_only::check_statement(&statement)?;
-            let query = self.queries.begin(tenant, sql);
-            let state = self.bind(tenant, &statement, Want::Columns, query.facts()).await?;
+            let query = self.queries.unlisted(tenant, sql);
+            let state = self.bind(tenant, &statement, Want::Columns, &query).await?;
             let plan = self.plan(tenant, &state, statement).await?;
-            query.done();
             let schema = Arc::clone(plan.schema().inner());
             Ok(Described { schema, parameters: parameters(&plan)? })
         };
@@ -157,14 +156,13 @@ impl QueryEngine {
     /// Every table and view, for metadata calls: schemas `public` (the tenant's tables), `lake`,
     /// `information_schema`.
     pub async fn relations(&self, tenant: &TenantName) -> Result<Vec<Relation>, QueryError> {
-        let query = self.queries.begin(tenant, "");
+        let query = self.queries.unlisted(tenant, "");
         let named = Named { everything: true, ..Named::default() };
-        let bound = self.relations_of(tenant, &named, Want::Columns, query.facts()).await?;
+        let bound = self.relations_of(tenant, &named, Want::Columns, &query).await?;
         let mut relations = vec![];
-        for (schema, tables, kind) in [
-            (PUBLIC, &bound.public, RelationKind::Table),
-            (LAKE, &bound.lake, RelationKind::View),
-        ] {
+        for (schema, tables, kind) in
+            [(PUBLIC, &bound.public, RelationKind::Table), (LAKE, &bound.lake, RelationKind::View)]
+        {
             relations.extend(tables.iter().map(|(name, table)| Relation {
                 schema: schema.to_owned(),
                 name: name.clone(),
@@ -183,7 +181,6 @@ impl QueryEngine {
                 columns: table.schema(),
             });
         }
-        query.done();
         Ok(relations)
     }
 

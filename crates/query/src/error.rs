@@ -116,11 +116,8 @@ impl From<QueryError> for DataFusionError {
 }
 
 fn of_datafusion(error: &DataFusionError) -> QueryError {
-    let sql = |position| QueryError::Sql {
-        kind: ErrorKind::Invalid,
-        message: message(error),
-        position,
-    };
+    let sql =
+        |position| QueryError::Sql { kind: ErrorKind::Invalid, message: message(error), position };
     match error {
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
             of_datafusion(inner)
@@ -172,7 +169,9 @@ fn of_foreign(error: &(dyn Error + Send + Sync + 'static)) -> QueryError {
         }
         let inner = match (cause.downcast_ref::<ParquetError>(), cause.downcast_ref::<ArrowError>())
         {
-            (Some(ParquetError::External(inner)), _) => Some(inner.as_ref() as &(dyn Error + 'static)),
+            (Some(ParquetError::External(inner)), _) => {
+                Some(inner.as_ref() as &(dyn Error + 'static))
+            }
             (_, Some(ArrowError::ExternalError(inner))) => {
                 Some(inner.as_ref() as &(dyn Error + 'static))
             }

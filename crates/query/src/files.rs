@@ -99,12 +99,11 @@ impl ScanColumns {
     }
 
     fn file(&self, root: &Path, file: &DataFile, with_statistics: bool) -> PartitionedFile {
-        let values = self.schema.table_partition_cols().iter().map(|field| {
-            match field.name().as_str() {
+        let values =
+            self.schema.table_partition_cols().iter().map(|field| match field.name().as_str() {
                 DATE => ScalarValue::Date32(Some(file.partition.day)),
                 _ => ScalarValue::Int32(file.partition.hour.map(i32::from)),
-            }
-        });
+            });
         let meta = ObjectMeta {
             location: root.parts().chain(file.path.parts()).collect(),
             last_modified: DateTime::from_timestamp_nanos(file.modified.as_nanos()),

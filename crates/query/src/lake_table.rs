@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, Int32Array, RecordBatch, RecordBatchOptions};
 use arrow::array::{AsArray, TimestampMicrosecondArray};
-use arrow::datatypes::{
-    DataType, Field, FieldRef, Schema, SchemaRef, TimestampMicrosecondType,
-};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimestampMicrosecondType};
 use async_trait::async_trait;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
@@ -151,12 +149,13 @@ fn project_fresh(
     let is_partition = |field: &Field| [DATE, HOUR].contains(&field.name().as_str());
     let in_batch: Vec<FieldRef> =
         projected.fields().iter().filter(|field| !is_partition(field)).cloned().collect();
-    let aligned = loglake_format::align(batch, &Arc::new(Schema::new(in_batch)))
-        .map_err(QueryError::from)?;
-    let columns = projected.fields().iter().map(|field| match aligned.column_by_name(field.name()) {
-        Some(column) => Ok(Arc::clone(column)),
-        None => partition_column(batch, field.name(), by),
-    });
+    let aligned =
+        loglake_format::align(batch, &Arc::new(Schema::new(in_batch))).map_err(QueryError::from)?;
+    let columns =
+        projected.fields().iter().map(|field| match aligned.column_by_name(field.name()) {
+            Some(column) => Ok(Arc::clone(column)),
+            None => partition_column(batch, field.name(), by),
+        });
     let columns = columns.collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(Arc::clone(projected), columns, &options)?)

@@ -40,4 +40,4 @@ pub use engine::{
 };
 pub use error::QueryError;
 pub use fresh::{FreshRows, NoFreshRows};
-pub use views::{View, VIEWS};
+pub use views::{VIEWS, View};

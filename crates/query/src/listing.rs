@@ -1,8 +1,8 @@
 //! What the logs of the other writers hold, by a look into the bucket that queries share.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 

@@ -35,7 +35,9 @@ pub(crate) fn check_statement(statement: &Statement) -> Result<(), QueryError> {
 pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<(), QueryError> {
     let only_reads =
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    only_reads.verify_plan(plan).map_err(|e| QueryError::ReadOnly { what: e.message().into_owned() })
+    only_reads
+        .verify_plan(plan)
+        .map_err(|e| QueryError::ReadOnly { what: e.message().into_owned() })
 }
 
 /// The words in capitals that a statement begins with: `CREATE TABLE`, `INSERT INTO`.

@@ -9,11 +9,14 @@ use loglake_model::{Clock, TenantName, Timestamp};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::memory::Used;
 use crate::QueryError;
+use crate::memory::Used;
 
 /// Ended queries that are remembered.
 const RECENT_MAX: usize = 256;
+
+/// Bytes of a query's text that are remembered.
+const SQL_BYTES_MAX: usize = 4 << 10;
 
 /// How a query is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,21 +87,26 @@ impl Queries {
 
     /// A query begins; it ends when what is returned is dropped, at the latest.
     pub(crate) fn begin(self: &Arc<Self>, tenant: &TenantName, sql: &str) -> RunningQuery {
+        let facts = self.unlisted(tenant, sql);
+        self.known.lock().running.insert(facts.number, Arc::clone(&facts));
+        RunningQuery { facts, queries: Arc::clone(self) }
+    }
+
+    /// For planning alone: nothing runs, so nothing is listed.
+    pub(crate) fn unlisted(&self, tenant: &TenantName, sql: &str) -> Arc<QueryFacts> {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let started = self.clock.now();
-        let facts = Arc::new(QueryFacts {
+        Arc::new(QueryFacts {
             number,
             id: format!("{:x}-{number}", started.millis()),
             tenant: tenant.clone(),
-            sql: sql.to_owned(),
+            sql: sql[..sql.floor_char_boundary(SQL_BYTES_MAX)].to_owned(),
             started,
             begun: Instant::now(),
             rows: AtomicU64::new(0),
             memory: Arc::default(),
             end: Mutex::new(None),
-        });
-        self.known.lock().running.insert(number, Arc::clone(&facts));
-        RunningQuery { facts, queries: Arc::clone(self) }
+        })
     }
 
     /// A tenant's queries, oldest first.

@@ -107,6 +107,8 @@ fn config() -> SessionConfig {
         .with_information_schema(true);
     let options = config.options_mut();
     options.sql_parser.collect_spans = true;
+    // As the column `timestamp` has it.
+    options.execution.time_zone = Some("UTC".to_owned());
     let parquet = &mut options.execution.parquet;
     parquet.pushdown_filters = true;
     parquet.reorder_filters = true;

@@ -170,7 +170,8 @@ fn missing_segments(
 ) -> Vec<(WriterId, SegmentSeq)> {
     let of_log = |log: &Log| {
         let (writer, committed) = (log.writer, watermark(log.writer));
-        let above = log.segments.iter().map(|(seq, _)| *seq).filter(move |seq| Some(*seq) > committed);
+        let above =
+            log.segments.iter().map(|(seq, _)| *seq).filter(move |seq| Some(*seq) > committed);
         above.map(move |seq| (writer, seq)).collect::<Vec<_>>()
     };
     logs.iter().flat_map(of_log).collect()

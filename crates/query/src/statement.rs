@@ -8,8 +8,8 @@ use datafusion::sql::parser::{DFParserBuilder, Statement};
 use loglake_model::TableName;
 
 use crate::QueryError;
-use crate::dialect::LakeDialect;
 use crate::catalog::{CATALOG, LAKE, PUBLIC};
+use crate::dialect::LakeDialect;
 
 /// Levels of nesting in a statement: deeper ones are refused before they fill the stack.
 const NESTING_MAX: usize = 50;

@@ -43,7 +43,8 @@ async fn rows_with(
 /// The values of the one column that a query answers with, integers.
 async fn integers(engine: &QueryEngine, sql: &str) -> Vec<i64> {
     let batches = rows(engine, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-    let values = |batch: &RecordBatch| batch.column(0).as_primitive::<Int64Type>().values().to_vec();
+    let values =
+        |batch: &RecordBatch| batch.column(0).as_primitive::<Int64Type>().values().to_vec();
     batches.iter().flat_map(values).collect()
 }
 

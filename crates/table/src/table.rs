@@ -220,7 +220,7 @@ impl Table {
         let version = state.version();
         let interval = self.settings.checkpoint_interval.max(1);
         if version == 0
-            || version % interval != 0
+            || !version.is_multiple_of(interval)
             || self.checkpointing.swap(true, Ordering::AcqRel)
         {
             return;

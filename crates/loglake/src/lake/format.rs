@@ -26,7 +26,10 @@ pub async fn check_or_create(store: &dyn ObjectStore) -> anyhow::Result<()> {
     let found: LakeFormat =
         serde_json::from_slice(&bytes).context("_lake.json of this bucket is not loglake's")?;
     if found.format != VERSION {
-        bail!("the bucket has layout {}, this loglake knows {VERSION}: use a newer one", found.format);
+        bail!(
+            "the bucket has layout {}, this loglake knows {VERSION}: use a newer one",
+            found.format
+        );
     }
     Ok(())
 }

@@ -96,7 +96,9 @@ fn set(settings: &mut Table, name: &str, value: Value) {
 fn check(settings: &Settings) -> anyhow::Result<()> {
     match (&settings.data, &settings.store) {
         (Some(_), Some(_)) => bail!("`data` and `store` are both set: a lake has one bucket"),
-        (None, None) => bail!("where is the lake? Set `--data DIR` or `--store s3://bucket/prefix`"),
+        (None, None) => {
+            bail!("where is the lake? Set `--data DIR` or `--store s3://bucket/prefix`")
+        }
         _ => {}
     }
     if settings.roles.is_empty() {
@@ -135,15 +137,22 @@ mod tests {
     use super::*;
 
     fn variables(pairs: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
-        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>().into_iter()
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect::<Vec<_>>()
+            .into_iter()
     }
 
     #[test]
     fn flags_weigh_more_than_the_environment_and_that_more_than_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("loglake.toml");
-        std::fs::write(&file, "data = 'f'\nhttp = '127.0.0.1:1'\n[wal]\nlinger_ms = 1\nin_flight_max = 7\n")
-            .unwrap();
+        std::fs::write(
+            &file,
+            "data = 'f'\nhttp = '127.0.0.1:1'\n[wal]\nlinger_ms = 1\nin_flight_max = 7\n",
+        )
+        .unwrap();
         let environment = variables(&[
             ("LOGLAKE_WAL_LINGER_MS", "2"),
             ("LOGLAKE_HTTP", "127.0.0.1:2"),

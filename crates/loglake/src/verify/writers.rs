@@ -90,11 +90,7 @@ fn check_watermarks(log: &Log, watermarks: &Watermarks, report: &mut Report) {
     }
 }
 
-fn beyond_end(
-    writer: WriterId,
-    watermark: SegmentSeq,
-    table: &loglake_model::TableId,
-) -> String {
+fn beyond_end(writer: WriterId, watermark: SegmentSeq, table: &loglake_model::TableId) -> String {
     format!("table {table}: its watermark {watermark} of writer {writer} is beyond the log's end")
 }
 

@@ -29,11 +29,17 @@ where
         .filter(|path| path.extension().is_some_and(|extension| extension == "slt"))
         .collect();
     files.sort();
+    let mut failures = vec![];
     for file in &files {
         let mut runner = Runner::new(&connect);
-        runner.run_file_async(file).await.map_err(|e| e.display(false).to_string())?;
+        if let Err(error) = runner.run_file_async(file).await {
+            failures.push(error.display(false).to_string());
+        }
     }
-    Ok(files.iter().map(|file| file.display().to_string()).collect())
+    match failures.is_empty() {
+        true => Ok(files.iter().map(|file| file.display().to_string()).collect()),
+        false => Err(failures.join("\n\n")),
+    }
 }
 
 /// Rows as sqllogictest compares them: one text a value, `NULL` and `(empty)` by these names.

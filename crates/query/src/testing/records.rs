@@ -76,7 +76,7 @@ pub fn record_batch(numbers: std::ops::Range<i64>) -> RecordBatch {
         texts(&|n| (n % 7 != 0).then(|| format!("h{}", n % 4))),
         Arc::new(Int64Array::from_iter_values(each().map(status))),
         texts(&|n| Some(path(n).to_owned())),
-        Arc::new(Float64Array::from_iter(each().map(|n| (n % 3 != 2).then(|| n as f64 * 1.5)))),
+        Arc::new(Float64Array::from_iter(each().map(|n| (n % 3 != 2).then_some(n as f64 * 1.5)))),
         Arc::new(BooleanArray::from_iter(each().map(|n| Some(status(n) < 400)))),
     ];
     let fields: Vec<FieldRef> = schema().file_schema().fields().iter().cloned().collect();

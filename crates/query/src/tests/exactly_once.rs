@@ -53,15 +53,16 @@ async fn a_table_read_twice_is_the_same_table() {
     assert_eq!(integers(&lake.engine(), sql).await, [0]);
 }
 
-/// Does something once, when an object whose path holds a text is first read.
-fn at_first_read(
+/// Does something once, just before an object or folder whose path holds a text is first asked for.
+fn before_first(
+    wanted: Operation,
     inner: Arc<dyn ObjectStore>,
     path_part: &'static str,
     act: impl FnOnce() + Send + 'static,
 ) -> Arc<dyn ObjectStore> {
     let act = Mutex::new(Some(act));
     let script = move |operation, path: &Path| {
-        if operation == Operation::Get
+        if operation == wanted
             && path.as_ref().contains(path_part)
             && let Some(act) = act.lock().take()
         {
@@ -96,22 +97,34 @@ async fn memory_that_never_comes_back_ends_the_query_as_one_to_repeat() {
     assert_eq!(error.kind(), loglake_model::ErrorKind::Retry, "{error}");
 }
 
-#[tokio::test]
-async fn a_segment_that_is_trimmed_under_the_query_is_read_from_the_table() {
+/// A dead writer's rows are committed and trimmed by somebody else at the worst moment.
+async fn recovered_before_first(wanted: Operation) -> Vec<i64> {
     let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let lake = Arc::new(SmallLake::empty(Arc::clone(&bucket), None));
     let logs = lake.table("logs").await;
-    lake.segments(&logs, writer_id(1), &[0..3]).await;
+    lake.segments(&logs, writer_id(1), &[0..2, 2..3]).await;
     let mover = Arc::clone(&lake);
-    let store = at_first_read(bucket, "_wal/", move || {
+    let store = before_first(wanted, bucket, "_wal", move || {
         futures::executor::block_on(async {
             let logs = mover.table("logs").await;
-            mover.commit(&logs, writer_id(1), None, 0, 0..3).await;
-            mover.trim(writer_id(1), 0).await;
+            mover.commit(&logs, writer_id(1), None, 1, 0..3).await;
+            mover.trim(writer_id(1), 1).await;
         });
     });
     let watched = SmallLake::empty(store, None);
-    assert_eq!(integers(&watched.engine(), ALL).await, [0, 1, 2]);
+    // The querier knows the version before the recovery.
+    watched.table("logs").await;
+    integers(&watched.engine(), ALL).await
+}
+
+#[tokio::test]
+async fn a_segment_that_is_trimmed_under_the_query_is_read_from_the_table() {
+    assert_eq!(recovered_before_first(Operation::Get).await, [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_segment_that_is_gone_before_the_logs_are_listed_is_in_the_version_looked_for_after() {
+    assert_eq!(recovered_before_first(Operation::List).await, [0, 1, 2]);
 }
 
 #[tokio::test]

@@ -74,7 +74,8 @@ async fn a_statement_is_described_without_being_run() {
     let tenant = TenantName::unnamed();
     let sql = "select seq, count(*) as n from logs where service = $2 and seq > $1 group by seq";
     let described = engine.describe(&tenant, sql).await.unwrap();
-    let names: Vec<_> = described.schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let names: Vec<_> =
+        described.schema.fields().iter().map(|field| field.name().as_str()).collect();
     assert_eq!(names, ["seq", "n"]);
     let parameters: Vec<_> = described
         .parameters

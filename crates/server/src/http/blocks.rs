@@ -6,7 +6,7 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use loglake_model::ErrorKind;
 use loglake_receive::{Block, BodyError, BodyReader, Encoding};
 use prometheus_client::metrics::counter::Counter;
@@ -137,6 +137,27 @@ fn refused(error: &BodyError) -> Failure {
     }
 }
 
+/// Blocks of one body that are decoded or stored at once: one is read while one is decoded and one
+/// waits for the log.
+const BLOCKS_IN_FLIGHT: usize = 3;
+
+/// What becomes of the blocks, in order, a few at once. The first is alone: a sender whose first block
+/// was refused is told to come back with everything, so nothing of it may be stored by then.
+pub(super) fn stored_in_order<F: Future>(
+    blocks: impl Stream<Item = F>,
+) -> impl Stream<Item = F::Output> {
+    let blocks = Box::pin(blocks);
+    let outcomes = async move {
+        let (first, rest) = blocks.into_future().await;
+        let first = match first {
+            Some(first) => Some(first.await),
+            None => None,
+        };
+        stream::iter(first).chain(rest.buffered(BLOCKS_IN_FLIGHT))
+    };
+    stream::once(outcomes).flatten()
+}
+
 /// Runs work of milliseconds where it holds up nobody else.
 pub(super) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
@@ -144,4 +165,27 @@ pub(super) async fn off_thread<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|e| Failure::new(ErrorKind::Internal, format!("a decoder ended early: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_begun_before_the_first_block_is_stored() {
+        let begun = AtomicUsize::new(0);
+        let blocks = stream::iter(0..5).map(|block| {
+            let begun = &begun;
+            async move {
+                begun.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                (block, begun.load(Ordering::Relaxed))
+            }
+        });
+        let outcomes: Vec<_> = stored_in_order(blocks).collect().await;
+        assert_eq!(outcomes[0], (0, 1));
+        assert_eq!(outcomes.iter().map(|(block, _)| *block).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    }
 }

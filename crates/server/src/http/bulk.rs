@@ -10,6 +10,7 @@ mod answer;
 mod plan;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -25,13 +26,10 @@ use tokio::time::Instant;
 
 use self::answer::{BulkAnswer, Item, Refusal};
 use self::plan::{Plan, Planner};
-use super::blocks::{BodyForm, blocks, off_thread};
+use super::blocks::{BodyForm, blocks, off_thread, stored_in_order};
 use super::elasticsearch;
 use crate::doors::OpenDoors;
 use crate::failure::Failure;
-
-/// Blocks of one body that are decoded or stored at once.
-const BLOCKS_IN_FLIGHT: usize = 3;
 
 /// Blocks up to this size are decoded where they are: the way to another thread would cost more.
 const INLINE_BYTES: usize = 32 << 10;
@@ -89,12 +87,10 @@ async fn items(
             None => planner.finish(),
         })
     });
-    let mut stored =
-        plans
-            .map(|plan: Result<Plan, Failure>| async move {
-                Ok::<_, Failure>(store(doors, plan?).await)
-            })
-            .buffered(BLOCKS_IN_FLIGHT);
+    let stored = plans.map(|plan: Result<Plan, Failure>| async move {
+        Ok::<_, Failure>(store(doors, plan?).await)
+    });
+    let mut stored = pin!(stored_in_order(stored));
     let mut items = vec![];
     while let Some(block) = stored.next().await {
         match block? {

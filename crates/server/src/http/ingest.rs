@@ -22,14 +22,10 @@ use loglake_table::Table;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::blocks::{BodyForm, blocks, off_thread};
+use super::blocks::{BodyForm, blocks, off_thread, stored_in_order};
 use super::report::Report;
 use crate::doors::OpenDoors;
 use crate::failure::Failure;
-
-/// Blocks of one body that are decoded or stored at once: one is read while one is decoded and one
-/// waits for the log.
-const BLOCKS_IN_FLIGHT: usize = 3;
 
 /// Blocks up to this size are decoded where they are: the way to another thread would cost more.
 const INLINE_BYTES: usize = 32 << 10;
@@ -49,7 +45,7 @@ pub(super) async fn ingest(
         let (doors, table) = (doors.clone(), Arc::clone(&table));
         async move { Ok(store(&doors, table, block?).await) }
     });
-    let report = collect(outcomes.buffered(BLOCKS_IN_FLIGHT), &enough).await?;
+    let report = collect(stored_in_order(outcomes), &enough).await?;
     Ok((report.status(), Json(report)).into_response())
 }
 
