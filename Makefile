@@ -42,6 +42,17 @@ $(PYTHON): tests/e2e/requirements.txt
 servers: $(PYTHON) ## Build MinIO and etcd for the tests (cached)
 	cd tests && $(PYTHON) -m servers build
 
+BENCH_INPUT ?= $(CACHE)/bench/records-5000000.ndjson
+bench: setup $(PYTHON) ## Beside ClickHouse and DuckDB on the same records (release build: half an hour cold)
+	cargo build --release --bin loglake
+	$(VENV)/bin/pip install -q -r tests/bench/requirements.txt
+	@test -f $(BENCH_INPUT) || tests/bench/records.sh $(BENCH_INPUT)
+	$(PYTHON) tests/bench/bench.py --bin $(CARGO_TARGET_DIR)/release/loglake --input $(BENCH_INPUT) --work $(CACHE)/bench/work
+
+KILL_ROUNDS ?= 50
+kill: build servers ## kill -9 during a load, KILL_ROUNDS times, on a directory and on MinIO
+	LOGLAKE_BIN=$(BIN) LOGLAKE_KILL_ROUNDS=$(KILL_ROUNDS) $(PYTHON) -m pytest tests/e2e/test_kill.py -q
+
 cluster: build servers ## MinIO, three etcd and loglake on this machine, as docker-compose.yml has them
 	cd tests && LOGLAKE_BIN=$(BIN) $(PYTHON) -m servers cluster
 

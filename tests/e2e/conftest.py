@@ -126,7 +126,9 @@ def corpus() -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def generated(corpus) -> pathlib.Path:
-    """200,000 records as services write them; made once."""
+    """200,000 records as services write them; made once. Or those of LOGLAKE_TEST_GENERATED."""
+    if given := os.environ.get("LOGLAKE_TEST_GENERATED"):
+        return pathlib.Path(given)
     base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     path = pathlib.Path(base) / "loglake" / "data" / "loggen-200000-1.ndjson"
     if not path.exists():

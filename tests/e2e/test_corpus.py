@@ -74,7 +74,8 @@ def test_the_corpus_is_counted_as_duckdb_counts_it(lake, corpus):
 def test_generated_records_by_every_door_are_summed_as_duckdb_sums_them(lake, generated, tmp_path):
     with open(generated, "rb") as file:
         lines = [line.rstrip(b"\n") for line in file]
-    raw, helped, imported = lines[:60_000], lines[60_000:90_000], lines[90_000:]
+    half = len(lines) // 2
+    raw, helped, imported = lines[:half], lines[half : half + 30_000], lines[half + 30_000 :]
 
     for at in range(0, len(raw), 5_000):
         answer = lake.client.bulk(bulk_body(raw[at : at + 5_000], "generated"))
@@ -95,13 +96,13 @@ def test_generated_records_by_every_door_are_summed_as_duckdb_sums_them(lake, ge
     assert done.returncode == 0, done.stderr.decode()
 
     expected = without_nulls(duckdb_rows(GENERATED_BY_DUCKDB, str(generated)))
-    assert sum(row["n"] for row in expected) == 200_000
+    assert sum(row["n"] for row in expected) == len(lines) >= 200_000
     before = lake.client.sql(GENERATED_BY_LOGLAKE)
     assert without_nulls(before) == expected
     lake.client.flush()
     assert without_nulls(lake.client.sql(GENERATED_BY_LOGLAKE)) == expected
     # Not only sums: some records whole, as they were sent.
-    for line in itertools.islice(lines, 0, None, 20_011):
+    for line in itertools.islice(lines, 0, None, len(lines) // 10 + 1):
         record = json.loads(line)
         sent_at = record["timestamp"]
         found = lake.client.records(

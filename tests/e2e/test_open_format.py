@@ -122,7 +122,7 @@ def test_duckdb_scans_the_table(filled):
     if filled.store is not None:
         pytest.skip("needs DuckDB's extension for S3")
     try:
-        duckdb.sql("LOAD delta")
+        duckdb.sql("SET autoinstall_known_extensions = false; LOAD delta")
     except duckdb.Error as error:
         pytest.skip(f"DuckDB's delta extension is not installed: {str(error).splitlines()[0]}")
     uri, _ = table_uri(filled)

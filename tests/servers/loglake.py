@@ -57,7 +57,7 @@ class Loglake(Server):
 
     def environment(self):
         token = {"LOGLAKE_TOKEN": self.token} if self.token else {}
-        return {**token, **self.env}
+        return {"NO_COLOR": "1", **token, **self.env}
 
     def ready(self):
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}

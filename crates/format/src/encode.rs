@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use bytes::Bytes;
 use loglake_model::{FileStats, LEVEL, MESSAGE, NANOS, Partition, SERVICE, TIMESTAMP, TableSchema};
@@ -71,7 +71,11 @@ fn encode_file(
         let sample = sample(columns, rows);
         let in_row_group = rows.len().min(settings.row_group_rows_max);
         let layouts = present.iter().map(|(at, name)| {
-            Ok((*name, layout::decide(name, &columns.gather(*at, &sample)?, in_row_group)))
+            let values = columns.gather(*at, &sample)?;
+            let layout = layout::decide(name, &values, in_row_group);
+            let full = values.len() - values.null_count();
+            let count = full.saturating_mul(rows.len()) / values.len().max(1);
+            Ok((*name, layout.in_file_of(present.len(), count)))
         });
         let layouts = layouts.collect::<Result<Vec<_>, FormatError>>()?;
         layout::properties(&layouts, rows.len(), settings)?

@@ -40,6 +40,22 @@ pub(crate) struct ColumnLayout {
     pub(crate) bloom_filter: bool,
 }
 
+/// Files with more columns are careful with memory: the writer of each column that packs differences
+/// or lengths holds a MiB, however few values it gets.
+const MANY_COLUMNS: usize = 100;
+/// Values below which packing is given up in a file of many columns.
+const PACKED_VALUES_MIN: usize = 64 << 10;
+
+impl ColumnLayout {
+    /// This layout in a file of `columns` columns, where the column has about `values` values.
+    pub(crate) fn in_file_of(self, columns: usize, values: usize) -> Self {
+        match columns > MANY_COLUMNS && values < PACKED_VALUES_MIN {
+            true => Self { encoding: Some(Encoding::PLAIN), ..self },
+            false => self,
+        }
+    }
+}
+
 /// Decides for one column, from `sample` of the `rows` in a row group.
 pub(crate) fn decide(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout {
     let without = |encoding| ColumnLayout {
@@ -290,5 +306,15 @@ mod tests {
         for other in ["grid", "message", "paid", "ID_type", "void", "valid"] {
             assert!(!is_id_name(other), "{other}");
         }
+    }
+
+    #[test]
+    fn a_file_of_many_columns_packs_only_the_full_ones() {
+        let numbers: ArrayRef = Arc::new(arrow::array::Int64Array::from_iter_values(0..1000));
+        let layout = decide("n", &numbers, 1000);
+        assert_eq!(layout.encoding, Some(Encoding::DELTA_BINARY_PACKED));
+        assert_eq!(layout.in_file_of(20, 1000), layout);
+        assert_eq!(layout.in_file_of(1000, 1_000_000), layout);
+        assert_eq!(layout.in_file_of(1000, 1000).encoding, Some(Encoding::PLAIN));
     }
 }

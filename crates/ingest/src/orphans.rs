@@ -14,6 +14,8 @@ use crate::{IngestDependencies, IngestError, IngestSettings};
 
 /// How often the bucket is listed for writers without a member when nothing happens.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Until the next look when a writer seems to be gone.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The writers in the bucket that no member calls its own, the oldest first.
 ///
@@ -25,9 +27,9 @@ pub(crate) fn without_a_member(mut writers: Vec<WriterId>, members: &[Member]) -
     writers
 }
 
-/// Recovers writers that are gone, until `stop`: at once, whenever the members change, and every
-/// minute. This process must be a member already, so that it does not take its own writer for one
-/// that is gone.
+/// Recovers writers that are gone, until `stop`: whenever the members change, and every minute. A
+/// writer counts as gone when two looks a second apart say so: the first list of members after a
+/// start may still be on its way.
 pub async fn recover_orphans(
     dependencies: IngestDependencies,
     settings: IngestSettings,
@@ -35,38 +37,55 @@ pub async fn recover_orphans(
     stop: CancellationToken,
 ) {
     let mut members = coordinator.members();
+    let mut suspects = vec![];
     loop {
-        if let Err(e) = recover_once(&dependencies, &settings, coordinator.as_ref()).await {
-            tracing::warn!("recovery failed and is tried again: {e}");
+        match look(&dependencies, coordinator.as_ref()).await {
+            Ok(orphans) => {
+                let gone = orphans.iter().copied().filter(|writer| suspects.contains(writer));
+                recover_all(&dependencies, &settings, coordinator.as_ref(), gone.collect()).await;
+                suspects = orphans;
+            }
+            Err(e) => tracing::warn!("no look at the writers, tried again: {e}"),
         }
+        let wait = if suspects.is_empty() { LOOK_EVERY } else { LOOK_AGAIN };
         tokio::select! {
             () = stop.cancelled() => return,
             changed = members.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(wait) => {}
         }
     }
 }
 
-async fn recover_once(
+async fn look(
     dependencies: &IngestDependencies,
-    settings: &IngestSettings,
     coordinator: &dyn Coordinator,
-) -> Result<(), IngestError> {
+) -> Result<Vec<WriterId>, IngestError> {
     let writers = Reader::new(Arc::clone(&dependencies.store)).writers().await?;
     // Looked at after the listing: a writer registers as a member right after its mark.
     let members = Arc::clone(&coordinator.members().borrow());
-    for writer in without_a_member(writers, &members) {
-        // Without the coordinator's word recovery goes on: two at once are harmless.
-        let duty = coordinator.try_duty(&format!("recover/{writer}")).await;
-        if let Ok(None) = duty {
-            continue;
+    Ok(without_a_member(writers, &members))
+}
+
+async fn recover_all(
+    dependencies: &IngestDependencies,
+    settings: &IngestSettings,
+    coordinator: &dyn Coordinator,
+    writers: Vec<WriterId>,
+) {
+    for writer in writers {
+        match coordinator.try_duty(&format!("recover/{writer}")).await {
+            Ok(Some(_duty)) => match recover(dependencies, settings, writer).await {
+                Ok(recovered) => tracing::info!(
+                    %writer, segments = recovered.segments, bytes = recovered.bytes,
+                    "recovered a writer"
+                ),
+                Err(e) => tracing::warn!(%writer, "recovery failed and is tried again: {e}"),
+            },
+            Ok(None) => {}
+            // Who lives is not known now, and queries read the segments meanwhile.
+            Err(e) => tracing::debug!(%writer, "not recovered yet: {e}"),
         }
-        let recovered = recover(dependencies, settings, writer).await?;
-        tracing::info!(
-            %writer, segments = recovered.segments, bytes = recovered.bytes, "recovered a writer"
-        );
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use loglake_coord::{Coordinator, Etcd, EtcdSettings, InProcess, Member, Role};
 use loglake_ingest::{IngestDependencies, Ingester, recover_orphans};
+use loglake_model::ErrorKind;
 use loglake_query::{QueryDeps, QueryEngine};
 use loglake_table::Catalog;
 use loglake_wal::Reader;
@@ -83,7 +84,11 @@ impl Lake {
             writer: self.ingester.as_ref().map(|ingester| ingester.writer()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        self.coordinator.register(member.clone()).await.context("no place among the members")?;
+        match self.coordinator.register(member.clone()).await {
+            // It goes on trying: the lake works without it.
+            Err(e) if e.kind() == ErrorKind::Retry => tracing::warn!("not announced yet: {e}"),
+            registered => registered.context("no place among the members")?,
+        }
         let Some(mut writers) = self.ingester.as_ref().map(|i| i.watch_writer()) else {
             return Ok(());
         };
@@ -110,7 +115,10 @@ impl Lake {
         if let Some(ingester) = &self.ingester {
             ingester.shutdown().await?;
         }
-        Ok(self.coordinator.leave().await?)
+        if let Err(e) = self.coordinator.leave().await {
+            tracing::warn!("the others see it when the lease ends: {e}");
+        }
+        Ok(())
     }
 }
 

@@ -5,12 +5,15 @@
 //! cut upper bounds down too; to tell theirs from ours, ours are spelled with six digits, and an
 //! upper bound that comes with fewer is read as the last microsecond that it may stand for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat};
 use loglake_model::{
     ATTRIBUTES, ColumnStats, ColumnType, FileStats, NANOS, StatValue, TIMESTAMP, TableSchema,
 };
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 const MILLI_MICROS: i64 = 1_000;
@@ -55,21 +58,35 @@ fn bound_to_json(value: &StatValue, bound: Bound) -> Option<Value> {
     }
 }
 
+/// Values by column, as they are spelled: serde's quick reading of a float may be off by a bit, and a
+/// bound must not be.
+type Texts = BTreeMap<String, Box<RawValue>>;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StatsText {
+    num_records: u64,
+    #[serde(default)]
+    min_values: Texts,
+    #[serde(default)]
+    max_values: Texts,
+    #[serde(default)]
+    null_count: Texts,
+}
+
 /// The rows and statistics of `add.stats`; `None` when it is not what the specification says (the
 /// statistics are then unknown, which is allowed). Columns that the table has not are left out.
 pub(crate) fn from_json(json: &str, schema: &TableSchema) -> Option<(u64, FileStats)> {
-    let parsed: Value = serde_json::from_str(json).ok()?;
-    let rows = parsed.get("numRecords")?.as_u64()?;
+    let parsed: StatsText = serde_json::from_str(json).ok()?;
+    let rows = parsed.num_records;
     let mut stats = FileStats::default();
-    let Some(nulls) = parsed.get("nullCount").and_then(Value::as_object) else {
-        return Some((rows, stats));
-    };
-    for (name, nulls) in nulls {
-        let (Some(kind), Some(null_count)) = (Kind::of(name, schema), nulls.as_u64()) else {
+    for (name, nulls) in &parsed.null_count {
+        let (Some(kind), Ok(null_count)) = (Kind::of(name, schema), nulls.get().parse()) else {
             continue;
         };
-        let bound = |key, bound| bound_from_json(parsed.get(key)?.get(name)?, kind, bound);
-        let (min, max) = (bound("minValues", Bound::Min), bound("maxValues", Bound::Max));
+        let bound = |bounds: &Texts, bound| bound_from_json(bounds.get(name)?, kind, bound);
+        let (min, max) =
+            (bound(&parsed.min_values, Bound::Min), bound(&parsed.max_values, Bound::Max));
         stats.columns.insert(Arc::from(name.as_str()), ColumnStats { min, max, null_count });
     }
     Some((rows, stats))
@@ -92,15 +109,17 @@ impl Kind {
     }
 }
 
-fn bound_from_json(value: &Value, kind: Kind, bound: Bound) -> Option<StatValue> {
+fn bound_from_json(value: &RawValue, kind: Kind, bound: Bound) -> Option<StatValue> {
+    let value = value.get();
+    let text = || serde_json::from_str::<String>(value).ok();
     match kind {
-        Kind::Column(ColumnType::Int64) => value.as_i64().map(StatValue::Int),
-        Kind::Column(ColumnType::Float64) => value.as_f64().map(StatValue::Float),
-        Kind::Column(ColumnType::Bool) => value.as_bool().map(StatValue::Bool),
-        Kind::Column(ColumnType::String) => value.as_str().map(|v| StatValue::String(v.into())),
+        Kind::Column(ColumnType::Int64) => value.parse().ok().map(StatValue::Int),
+        Kind::Column(ColumnType::Float64) => value.parse().ok().map(StatValue::Float),
+        Kind::Column(ColumnType::Bool) => value.parse().ok().map(StatValue::Bool),
+        Kind::Column(ColumnType::String) => text().map(|v| StatValue::String(v.into())),
         Kind::Timestamp => {
-            let text = value.as_str()?;
-            let micros = DateTime::parse_from_rfc3339(text).ok()?.timestamp_micros();
+            let text = text()?;
+            let micros = DateTime::parse_from_rfc3339(&text).ok()?.timestamp_micros();
             let digits = text
                 .split_once('.')
                 .map_or(0, |(_, fraction)| fraction.bytes().take_while(u8::is_ascii_digit).count());
