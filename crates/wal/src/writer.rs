@@ -248,7 +248,7 @@ impl Driver {
             if let Some(reason) = self.decisions.over()
                 && self.over.set(Arc::clone(&reason)).is_ok()
             {
-                tracing::warn!(writer = %self.id, reason = &*reason, "no more rows are logged");
+                tracing::info!(writer = %self.id, reason = &*reason, "no more rows are logged");
             }
         }
     }
