@@ -182,8 +182,10 @@ mod tests {
     use crate::action::{Add, Format, Metadata, Protocol, Remove, Strings, Txn};
 
     fn every_action() -> Vec<Line> {
-        let values =
-            Strings::from([("date".into(), Some("2026-11-01".into())), ("hour".into(), Some("7".into()))]);
+        let values = Strings::from([
+            ("date".into(), Some("2026-11-01".into())),
+            ("hour".into(), Some("7".into())),
+        ]);
         let metadata = Metadata {
             id: "0192f7a0-0000-7000-8000-000000000000".into(),
             name: Some("a \"name\"".into()),
