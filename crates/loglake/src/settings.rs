@@ -69,6 +69,10 @@ pub struct LimitSettings {
     pub table_columns_max: usize,
 }
 
+/// The most segments that any writer may have on their way at once: what `loglake verify` rests on
+/// when it tells a lost segment from one that was never finished.
+pub const IN_FLIGHT_CEILING: usize = 8;
+
 /// The write-ahead log: what an acknowledgement waits for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -78,7 +82,7 @@ pub struct LogSettings {
     pub linger_ms: u64,
     /// Bytes of rows at which a segment is written at once.
     pub segment_bytes_max: usize,
-    /// Segments on their way to the store at once.
+    /// Segments on their way to the store at once, 1 to 8.
     pub in_flight_max: usize,
 }
 

@@ -7,8 +7,8 @@ use anyhow::{Context, bail};
 use serde_json::Value as Schema;
 use toml::{Table, Value};
 
-use super::Settings;
 use super::document::leaves;
+use super::{IN_FLIGHT_CEILING, Settings};
 
 /// What the flags say: dotted setting names with TOML values.
 pub type Overrides = Vec<(String, Value)>;
@@ -109,6 +109,10 @@ fn check(settings: &Settings) -> anyhow::Result<()> {
     }
     if !(1..=22).contains(&settings.table.zstd_level) {
         bail!("`table.zstd_level` is {}, and zstd knows 1 to 22", settings.table.zstd_level);
+    }
+    if settings.wal.in_flight_max > IN_FLIGHT_CEILING {
+        let wanted = settings.wal.in_flight_max;
+        bail!("`wal.in_flight_max` is {wanted}, and is at most {IN_FLIGHT_CEILING}");
     }
     for (name, value) in [
         ("wal.segment_bytes_max", settings.wal.segment_bytes_max),

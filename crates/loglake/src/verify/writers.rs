@@ -13,6 +13,7 @@ use object_store::path::Path;
 
 use super::Report;
 use super::tables::Watermarks;
+use crate::settings::IN_FLIGHT_CEILING;
 
 pub async fn walk(
     store: &Arc<dyn ObjectStore>,
@@ -40,8 +41,9 @@ pub async fn walk(
 const LOOKS: usize = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
-/// Without a seal right at the log's end, an object beyond it can only be there when one between was
-/// lost. (Behind a seal, late segments of the sealed writer are void and were never acknowledged.)
+/// A writer that ended leaves at most the segments that were on their way behind a gap: they are void
+/// and were never acknowledged, like those behind a seal. More of them can only be there when one
+/// between was lost.
 async fn check_gap(
     store: &Arc<dyn ObjectStore>,
     reader: &Reader,
@@ -69,11 +71,12 @@ async fn check_gap(
     Ok(())
 }
 
-/// The number right after the log's end, when it is free and a higher one is taken.
+/// The number right after the log's end, when it is free and more higher ones are taken than can have
+/// been on their way with it.
 fn lost_segment(end: Option<SegmentSeq>, numbers: &BTreeSet<u64>) -> Option<u64> {
     let next = end.map_or(0, |end| end.0 + 1);
-    let beyond = numbers.range(next + 1..).next().is_some();
-    (beyond && !numbers.contains(&next)).then_some(next)
+    let beyond = numbers.range(next + 1..).count();
+    (beyond >= IN_FLIGHT_CEILING && !numbers.contains(&next)).then_some(next)
 }
 
 /// The last segment that was valid, trimmed or not.
@@ -99,12 +102,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hole_is_a_lost_segment_and_a_seal_is_not() {
-        let numbers = |list: &[u64]| list.iter().copied().collect();
-        assert_eq!(lost_segment(Some(SegmentSeq(4)), &numbers(&[3, 4, 6])), Some(5));
-        assert_eq!(lost_segment(Some(SegmentSeq(4)), &numbers(&[3, 4, 5, 6])), None);
-        assert_eq!(lost_segment(Some(SegmentSeq(4)), &numbers(&[4])), None);
-        assert_eq!(lost_segment(None, &numbers(&[1])), Some(0));
-        assert_eq!(lost_segment(None, &numbers(&[])), None);
+    fn a_hole_is_a_lost_segment_unless_a_dying_writer_can_have_left_it() {
+        let numbers = |from: u64, to: u64| (from..=to).collect();
+        let many = IN_FLIGHT_CEILING as u64;
+        assert_eq!(lost_segment(Some(SegmentSeq(4)), &numbers(6, 5 + many)), Some(5));
+        assert_eq!(lost_segment(Some(SegmentSeq(4)), &numbers(6, 4 + many)), None);
+        assert_eq!(lost_segment(Some(SegmentSeq(4)), &numbers(5, 5 + many)), None);
+        assert_eq!(lost_segment(None, &numbers(1, many)), Some(0));
+        assert_eq!(lost_segment(None, &BTreeSet::new()), None);
     }
 }
