@@ -5,6 +5,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/loglake/target
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/loglake
 VENV := $(CACHE)/venv
 PYTHON := $(VENV)/bin/python
+PACKAGES := $(VENV)/packages.stamp
 BIN := $(CARGO_TARGET_DIR)/debug/loglake
 DATA ?= $(CURDIR)/lake-data
 
@@ -24,26 +25,26 @@ run: build ## Start a lake of its own on 127.0.0.1 with demo logs, and say where
 
 test: setup lint unit e2e ## Everything: format, lints, unit, golden SQL, end to end
 
-lint: ## Formatting, clippy with warnings denied, docs
+lint: ## Formatting, and clippy with warnings denied
 	cargo fmt --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 unit: servers ## Unit tests, golden SQL; coordination against a real etcd, the store against MinIO
 	$(PYTHON) tests/servers/with_servers.py cargo test --workspace --locked
 
-e2e: build servers $(PYTHON) ## End to end against real servers and real clients
+e2e: build servers ## End to end against real servers and real clients
 	LOGLAKE_BIN=$(BIN) $(PYTHON) -m pytest tests/e2e -q
 
-$(PYTHON): tests/e2e/requirements.txt
+$(PACKAGES): tests/e2e/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install -q -r $<
 	@touch $@
 
-servers: $(PYTHON) ## Build MinIO and etcd for the tests (cached)
+servers: $(PACKAGES) ## Build MinIO and etcd for the tests (cached)
 	cd tests && $(PYTHON) -m servers build
 
 BENCH_INPUT ?= $(CACHE)/bench/records-5000000.ndjson
-bench: setup $(PYTHON) ## Beside ClickHouse and DuckDB on the same records (release build: half an hour cold)
+bench: setup $(PACKAGES) ## Beside ClickHouse and DuckDB on the same records (release build: half an hour cold)
 	cargo build --release --bin loglake
 	$(VENV)/bin/pip install -q -r tests/bench/requirements.txt
 	@test -f $(BENCH_INPUT) || tests/bench/records.sh $(BENCH_INPUT)
