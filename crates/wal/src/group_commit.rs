@@ -116,6 +116,8 @@ struct Waiting {
 struct Flight {
     seq: SegmentSeq,
     content: Content,
+    /// When its oldest row came; of a segment without rows, when it was begun.
+    since: Duration,
     created: bool,
     /// Some attempt may have happened: the content can never be given up.
     in_doubt: bool,
@@ -201,6 +203,12 @@ impl GroupCommit {
     pub(crate) fn next_wake(&self) -> Option<Duration> {
         let oldest = self.waiting.front()?;
         self.has_room().then_some(oldest.since + self.rules.linger)
+    }
+
+    /// When the oldest append came that is not answered yet.
+    pub(crate) fn waiting_since(&self) -> Option<Duration> {
+        let in_flight = self.flights.front().map(|flight| flight.since);
+        in_flight.or_else(|| self.waiting.front().map(|waiting| waiting.since))
     }
 
     fn flight(&mut self, seq: SegmentSeq) -> Option<&mut Flight> {
@@ -337,6 +345,7 @@ impl GroupCommit {
 
     fn cut(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         while self.has_room() && self.is_due(now) {
+            let since = self.waiting.front().map_or(now, |oldest| oldest.since);
             let mut appends = vec![];
             let mut bytes = 0;
             while let Some(next) = self.waiting.front() {
@@ -349,10 +358,10 @@ impl GroupCommit {
                 self.waiting.pop_front();
             }
             self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
-            self.launch(Content::Rows(appends), effects);
+            self.launch(Content::Rows(appends), since, effects);
         }
         if self.mode == Mode::Closing && self.flights.is_empty() && self.waiting.is_empty() {
-            self.launch(Content::Seal, effects);
+            self.launch(Content::Seal, now, effects);
         }
     }
 
@@ -365,13 +374,14 @@ impl GroupCommit {
         })
     }
 
-    fn launch(&mut self, content: Content, effects: &mut Vec<Effect>) {
+    fn launch(&mut self, content: Content, since: Duration, effects: &mut Vec<Effect>) {
         let seq = self.next;
         self.next = seq.next();
         effects.push(Effect::Create { seq, content: content.clone(), delay: Duration::ZERO });
         self.flights.push_back(Flight {
             seq,
             content,
+            since,
             created: false,
             in_doubt: false,
             failures: 0,

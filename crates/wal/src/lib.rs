@@ -50,6 +50,25 @@ pub struct TablePart {
     pub batches: Vec<RecordBatch>,
 }
 
+/// What a segment keeps of an append besides its rows, so that its fate can be found out from the log
+/// alone, whoever has died.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mark {
+    /// The id of a batch that another ingester forwarded.
+    ForwardedBatch(String),
+    /// The tenant and the hash of an idempotency key: `<tenant>/<hash>`.
+    IdempotencyKey(String),
+}
+
+/// How far a writer is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The last segment that was delivered: an append begun after this was seen has a higher one.
+    pub delivered: Option<SegmentSeq>,
+    /// Since when the oldest append that is not answered yet waits.
+    pub waiting_since: Option<tokio::time::Instant>,
+}
+
 /// Told of each segment in sequence order, once it is durable and before anybody's append answers:
 /// what is acknowledged is visible already.
 ///

@@ -21,6 +21,8 @@ use std::ops::Range;
 use loglake_model::{SegmentSeq, TableId, WriterId};
 use serde::{Deserialize, Serialize};
 
+use crate::Mark;
+
 pub(crate) use decode::{Tail, decode, decode_part, decode_tail};
 pub(crate) use encode::{combine, encode};
 
@@ -86,6 +88,16 @@ pub struct SegmentIndex {
     pub idempotency_keys: Vec<String>,
     /// Ids of the batches that other ingesters forwarded and whose rows are here.
     pub forwarded_batches: Vec<String>,
+}
+
+impl SegmentIndex {
+    /// Whether an append with this mark is in the segment.
+    pub fn holds(&self, mark: &Mark) -> bool {
+        match mark {
+            Mark::IdempotencyKey(key) => self.idempotency_keys.contains(key),
+            Mark::ForwardedBatch(id) => self.forwarded_batches.contains(id),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

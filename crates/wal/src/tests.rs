@@ -90,6 +90,44 @@ async fn what_is_acknowledged_is_in_the_store_and_the_sink_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_segment_keeps_the_marks_of_its_appends() {
+    let store = memory();
+    let (writer, _) = start(&store).await;
+    let marks = [
+        Mark::ForwardedBatch("batch 1".to_owned()),
+        Mark::IdempotencyKey("default/abc".to_owned()),
+    ];
+    let reader = Reader::new(store);
+    for mark in &marks {
+        let seq = writer.append_marked(rows(&[1]), mark.clone()).await.unwrap();
+        let index = reader.index(WRITER, seq).await.unwrap();
+        let held: Vec<_> = marks.iter().filter(|mark| index.holds(mark)).collect();
+        assert_eq!(held, [mark]);
+    }
+    let plain = writer.append(rows(&[2])).await.unwrap();
+    let index = reader.index(WRITER, plain).await.unwrap();
+    assert!(marks.iter().all(|mark| !index.holds(mark)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_tells_what_it_delivered_and_how_long_the_oldest_append_waits() {
+    let slow = FaultyStore::puts(memory(), [Fault::None, Fault::Slow(Duration::from_secs(3))]);
+    let (writer, _) = start(&(Arc::new(slow) as _)).await;
+    assert_eq!(writer.progress(), Progress::default());
+    let before = tokio::time::Instant::now();
+    let appending = tokio::spawn({
+        let writer = Arc::clone(&writer);
+        async move { writer.append(rows(&[1])).await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(writer.progress(), Progress { delivered: None, waiting_since: Some(before) });
+    let seq = appending.await.unwrap().unwrap();
+    assert_eq!(writer.progress().delivered, Some(seq));
+    tokio::task::yield_now().await;
+    assert_eq!(writer.progress().waiting_since, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_reader_takes_one_table_and_names_what_is_gone() {
     let store = memory();
     let (writer, _) = start(&store).await;
@@ -244,7 +282,8 @@ async fn a_gap_hides_what_is_after_it_and_forgetting_sweeps_it() {
     let store = memory();
     store.put(&writer_path(WRITER), "{}".into()).await.unwrap();
     for n in [0, 2] {
-        let object = segment::encode(WRITER, SegmentSeq(n), &rows(&[n as i64]), Default::default());
+        let object =
+            segment::encode(WRITER, SegmentSeq(n), &rows(&[n as i64]), &[], Default::default());
         store.put(&segment_path(WRITER, SegmentSeq(n)), object.unwrap().into()).await.unwrap();
     }
     let recoverer = Recoverer::new(Arc::clone(&store));
@@ -271,7 +310,8 @@ async fn damage_is_found_and_named() {
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(error.to_string().contains("checksum"), "{error}");
     }
-    let moved = segment::encode(WRITER, SegmentSeq(7), &rows(&[1]), Default::default()).unwrap();
+    let moved =
+        segment::encode(WRITER, SegmentSeq(7), &rows(&[1]), &[], Default::default()).unwrap();
     store.put(&path, moved.into()).await.unwrap();
     assert_eq!(reader.index(WRITER, seq).await.unwrap_err().kind(), ErrorKind::Corrupt);
 }

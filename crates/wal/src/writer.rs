@@ -8,7 +8,7 @@ use bytes::Bytes;
 use loglake_model::{SegmentSeq, WriterId};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -16,7 +16,8 @@ use crate::fault::{Attempt, classify};
 use crate::group_commit::{AppendId, Content, Effect, Event, GroupCommit, Refusal, Rules};
 use crate::layout::{segment_path, writer_path};
 use crate::{
-    DurableSink, SegmentCompression, TablePart, WalError, WalSettings, batch_bytes, seal, segment,
+    DurableSink, Mark, Progress, SegmentCompression, TablePart, WalError, WalSettings, batch_bytes,
+    seal, segment,
 };
 
 /// How long a store may refuse to store before the rows are given up.
@@ -36,13 +37,21 @@ pub struct Writer {
     id: WriterId,
     commands: mpsc::Sender<Command>,
     over: Arc<OnceLock<Arc<str>>>,
+    progress: watch::Receiver<Progress>,
     queue_bytes_max: usize,
 }
 
 #[derive(Debug)]
 enum Command {
-    Append { parts: Vec<TablePart>, bytes: usize, answer: Answer<SegmentSeq> },
+    Append { rows: Rows, bytes: usize, answer: Answer<SegmentSeq> },
     Close { answer: Answer<()> },
+}
+
+/// What one append brings.
+#[derive(Debug)]
+struct Rows {
+    parts: Vec<TablePart>,
+    mark: Option<Mark>,
 }
 
 type Answer<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -63,9 +72,10 @@ impl Writer {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let over = Arc::new(OnceLock::new());
         let queue_bytes_max = settings.queue_bytes_max;
-        let driver = Driver::new(store, id, settings, sink, Arc::clone(&over));
+        let (progressing, progress) = watch::channel(Progress::default());
+        let driver = Driver::new(store, id, settings, sink, Arc::clone(&over), progressing);
         tokio::spawn(driver.run(inbox));
-        Ok(Self { id, commands, over, queue_bytes_max })
+        Ok(Self { id, commands, over, progress, queue_bytes_max })
     }
 
     pub const fn id(&self) -> WriterId {
@@ -83,8 +93,29 @@ impl Writer {
     /// not in the log and never will be. [`WalError::Fenced`]: they may be or not, and this writer
     /// is over.
     pub async fn append(&self, parts: Vec<TablePart>) -> Result<SegmentSeq, WalError> {
-        let bytes = parts.iter().flat_map(|part| &part.batches).map(batch_bytes).sum();
-        self.ask(|answer| Command::Append { parts, bytes, answer }).await
+        self.append_rows(Rows { parts, mark: None }).await
+    }
+
+    /// Like [`append`](Self::append); the segment keeps the mark.
+    ///
+    /// # Errors
+    /// Like [`append`](Self::append). After [`WalError::Fenced`] the sealed log tells by the mark
+    /// whether the rows are in it.
+    pub async fn append_marked(
+        &self,
+        parts: Vec<TablePart>,
+        mark: Mark,
+    ) -> Result<SegmentSeq, WalError> {
+        self.append_rows(Rows { parts, mark: Some(mark) }).await
+    }
+
+    async fn append_rows(&self, rows: Rows) -> Result<SegmentSeq, WalError> {
+        let bytes = rows.parts.iter().flat_map(|part| &part.batches).map(batch_bytes).sum();
+        self.ask(|answer| Command::Append { rows, bytes, answer }).await
+    }
+
+    pub fn progress(&self) -> Progress {
+        *self.progress.borrow()
     }
 
     /// Whether this writer has lost its place (or met an error that ends it, or was closed).
@@ -159,6 +190,7 @@ struct Prepared {
     /// Encoded; absent before the first attempt.
     bytes: Option<Bytes>,
     parts: Vec<TablePart>,
+    marks: Vec<Mark>,
     content: Kind,
 }
 
@@ -183,11 +215,12 @@ struct Driver {
     compression: SegmentCompression,
     sink: Arc<dyn DurableSink>,
     over: Arc<OnceLock<Arc<str>>>,
+    progress: watch::Sender<Progress>,
     decisions: GroupCommit,
     started: Instant,
     next_append: AppendId,
     /// Rows that wait for a segment.
-    rows: HashMap<AppendId, Vec<TablePart>>,
+    rows: HashMap<AppendId, Rows>,
     answers: HashMap<AppendId, Answer<SegmentSeq>>,
     /// Whom to answer when the segment is delivered.
     appends: HashMap<SegmentSeq, Vec<AppendId>>,
@@ -204,6 +237,7 @@ impl Driver {
         settings: WalSettings,
         sink: Arc<dyn DurableSink>,
         over: Arc<OnceLock<Arc<str>>>,
+        progress: watch::Sender<Progress>,
     ) -> Self {
         let rules = Rules {
             linger: settings.linger,
@@ -218,6 +252,7 @@ impl Driver {
             compression: settings.compression,
             sink,
             over,
+            progress,
             decisions: GroupCommit::new(rules),
             started: Instant::now(),
             next_append: 0,
@@ -245,12 +280,22 @@ impl Driver {
             for effect in self.decisions.step(event, self.started.elapsed()) {
                 self.perform(effect);
             }
+            self.tell_progress();
             if let Some(reason) = self.decisions.over()
                 && self.over.set(Arc::clone(&reason)).is_ok()
             {
                 tracing::info!(writer = %self.id, reason = &*reason, "no more rows are logged");
             }
         }
+    }
+
+    fn tell_progress(&self) {
+        let waiting_since = self.decisions.waiting_since().map(|since| self.started + since);
+        self.progress.send_if_modified(|progress| {
+            let changed = progress.waiting_since != waiting_since;
+            progress.waiting_since = waiting_since;
+            changed
+        });
     }
 
     fn landed(&mut self, landed: Result<Landed, tokio::task::JoinError>) -> Event {
@@ -265,10 +310,10 @@ impl Driver {
 
     fn command(&mut self, command: Command) -> Event {
         match command {
-            Command::Append { parts, bytes, answer } => {
+            Command::Append { rows, bytes, answer } => {
                 let id = self.next_append;
                 self.next_append += 1;
-                self.rows.insert(id, parts);
+                self.rows.insert(id, rows);
                 self.answers.insert(id, answer);
                 Event::Append { id, bytes }
             }
@@ -293,6 +338,8 @@ impl Driver {
             Effect::Deliver(seq) => {
                 let parts = self.prepared.remove(&seq).map(|p| p.parts).unwrap_or_default();
                 self.sink.durable(seq, parts);
+                // Before the answers: who has one must not find an older number here.
+                self.progress.send_modify(|progress| progress.delivered = Some(seq));
                 for append in self.appends.remove(&seq).unwrap_or_default() {
                     self.answer(append, Ok(seq));
                 }
@@ -325,10 +372,13 @@ impl Driver {
         self.appends.remove(&seq);
         match content {
             Content::Rows(appends) => {
-                let parts = appends.iter().filter_map(|id| self.rows.remove(id)).flatten();
-                let parts = parts.collect();
+                let mut prepared = Prepared::default();
+                for rows in appends.iter().filter_map(|id| self.rows.remove(id)) {
+                    prepared.parts.extend(rows.parts);
+                    prepared.marks.extend(rows.mark);
+                }
                 self.appends.insert(seq, appends);
-                Prepared { parts, ..Prepared::default() }
+                prepared
             }
             Content::Empty => Prepared::default(),
             Content::Seal => {
@@ -387,7 +437,7 @@ async fn encode(
 ) -> Result<Prepared, Arc<str>> {
     let work = move || {
         let parts = segment::combine(prepared.parts)?;
-        let bytes = segment::encode(writer, seq, &parts, compression)?;
+        let bytes = segment::encode(writer, seq, &parts, &prepared.marks, compression)?;
         Ok::<_, arrow::error::ArrowError>(Prepared { bytes: Some(bytes), parts, ..prepared })
     };
     match tokio::task::spawn_blocking(work).await {

@@ -14,7 +14,7 @@ use loglake_model::{SegmentSeq, TIMESTAMP, WriterId};
 use super::{
     END_MAGIC, Footer, FooterPart, HEADER_BYTES, MAGIC, ROWS_BYTES_MAX, VERSION, checksum,
 };
-use crate::{SegmentCompression, TablePart, batch_bytes};
+use crate::{Mark, SegmentCompression, TablePart, batch_bytes};
 
 /// Batches below it are joined with their neighbours of the same schema, up to it.
 const JOINED_ROWS_MAX: usize = 64 * 1024;
@@ -91,6 +91,7 @@ pub(crate) fn encode(
     writer: WriterId,
     sequence: SegmentSeq,
     parts: &[TablePart],
+    marks: &[Mark],
     compression: SegmentCompression,
 ) -> Result<Bytes, ArrowError> {
     let rows_bytes: usize = parts.iter().flat_map(|part| &part.batches).map(batch_bytes).sum();
@@ -106,14 +107,15 @@ pub(crate) fn encode(
         .iter()
         .map(|part| encode_part(part, compression, &mut out))
         .collect::<Result<_, _>>()?;
-    let footer = Footer {
-        version: VERSION,
-        writer,
-        sequence,
-        parts,
-        idempotency_keys: vec![],
-        forwarded_batches: vec![],
-    };
+    let (mut idempotency_keys, mut forwarded_batches) = (vec![], vec![]);
+    for mark in marks {
+        match mark {
+            Mark::IdempotencyKey(key) => idempotency_keys.push(key.clone()),
+            Mark::ForwardedBatch(id) => forwarded_batches.push(id.clone()),
+        }
+    }
+    let footer =
+        Footer { version: VERSION, writer, sequence, parts, idempotency_keys, forwarded_batches };
     let json = serde_json::to_vec(&footer).map_err(|e| ArrowError::ExternalError(Box::new(e)))?;
     out.extend_from_slice(&json);
     out.extend_from_slice(&(json.len() as u64).to_le_bytes());

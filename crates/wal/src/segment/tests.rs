@@ -68,7 +68,7 @@ fn batches_are_grouped_by_table_and_joined_by_schema() {
 #[test]
 fn a_segment_reads_back_with_its_index() {
     for compression in [SegmentCompression::Zstd, SegmentCompression::Lz4] {
-        let object = encode(WRITER, SEQ, &sample(), compression).unwrap();
+        let object = encode(WRITER, SEQ, &sample(), &[], compression).unwrap();
         let (footer, parts) = decode(&object).unwrap();
         assert_eq!(parts, sample());
         assert_eq!((footer.writer, footer.sequence), (WRITER, SEQ));
@@ -81,7 +81,7 @@ fn a_segment_reads_back_with_its_index() {
 
 #[test]
 fn the_end_of_the_object_is_enough_for_the_index_and_one_range_for_a_part() {
-    let object = encode(WRITER, SEQ, &sample(), SegmentCompression::Zstd).unwrap();
+    let object = encode(WRITER, SEQ, &sample(), &[], SegmentCompression::Zstd).unwrap();
     let size = object.len() as u64;
     let Tail::NeedsBytes(needed) = decode_tail(&object[object.len() - 30..], size).unwrap() else {
         panic!("30 bytes cannot hold the footer");
@@ -95,7 +95,7 @@ fn the_end_of_the_object_is_enough_for_the_index_and_one_range_for_a_part() {
 
 #[test]
 fn every_segment_is_longer_than_a_seal() {
-    let empty = encode(WRITER, SegmentSeq(0), &[], SegmentCompression::Zstd).unwrap();
+    let empty = encode(WRITER, SegmentSeq(0), &[], &[], SegmentCompression::Zstd).unwrap();
     assert!(empty.len() as u64 > crate::seal::SEAL_BYTES);
     assert_eq!(decode(&empty).unwrap().1, []);
     assert!(decode(&crate::seal::encode("x")).is_err());
@@ -103,7 +103,7 @@ fn every_segment_is_longer_than_a_seal() {
 
 #[test]
 fn every_flipped_bit_and_every_cut_is_found() {
-    let object = encode(WRITER, SEQ, &sample(), SegmentCompression::Zstd).unwrap();
+    let object = encode(WRITER, SEQ, &sample(), &[], SegmentCompression::Zstd).unwrap();
     for bit in 0..object.len() * 8 {
         let mut broken = object.to_vec();
         broken[bit / 8] ^= 1 << (bit % 8);
@@ -124,7 +124,7 @@ fn small_dictionaries_that_do_not_fit_into_one_stay_apart() {
     };
     let parts = combine(vec![part(1, vec![batch(0), batch(100)])]).unwrap();
     assert_eq!(parts[0].batches.len(), 2);
-    let object = encode(WRITER, SEQ, &parts, SegmentCompression::Lz4).unwrap();
+    let object = encode(WRITER, SEQ, &parts, &[], SegmentCompression::Lz4).unwrap();
     assert_eq!(decode(&object).unwrap().1, parts);
 }
 
@@ -132,7 +132,7 @@ fn small_dictionaries_that_do_not_fit_into_one_stay_apart() {
 fn slices_are_written_without_the_rest() {
     let long = ints(&(0..100_000).collect::<Vec<_>>());
     let parts = [part(1, vec![long.slice(500, 2)])];
-    let object = encode(WRITER, SEQ, &parts, SegmentCompression::Zstd).unwrap();
+    let object = encode(WRITER, SEQ, &parts, &[], SegmentCompression::Zstd).unwrap();
     assert!(object.len() < 2_000, "{}", object.len());
     assert_eq!(decode(&object).unwrap().1, [part(1, vec![ints(&[500, 501])])]);
 }
@@ -150,7 +150,7 @@ proptest! {
             .map(|(n, batches)| part(*n, batches.iter().map(|b| ints(b)).collect()))
             .collect();
         let combined = combine(parts.clone()).unwrap();
-        let object = encode(WRITER, SEQ, &combined, SegmentCompression::Zstd).unwrap();
+        let object = encode(WRITER, SEQ, &combined, &[], SegmentCompression::Zstd).unwrap();
         let (_, back) = decode(&object).unwrap();
         prop_assert_eq!(&back, &combined);
         let values = |parts: &[TablePart], n: u128| -> Vec<i64> {
@@ -168,7 +168,7 @@ proptest! {
     /// Also when somebody made the checksums fit.
     #[test]
     fn foreign_bytes_never_panic(at in any::<prop::sample::Index>(), byte: u8, mut junk: Vec<u8>) {
-        let object = encode(WRITER, SEQ, &sample(), SegmentCompression::Zstd).unwrap();
+        let object = encode(WRITER, SEQ, &sample(), &[], SegmentCompression::Zstd).unwrap();
         let Tail::Footer(footer) = decode_tail(&object, object.len() as u64).unwrap() else {
             return Err(TestCaseError::fail("a footer"));
         };
