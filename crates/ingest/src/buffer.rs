@@ -88,7 +88,7 @@ impl Buffer {
             buffer.held.push_back(Held { seq, batches, bytes, since: now });
             tables.push(id);
         }
-        self.trim.logged(seq, tables);
+        self.trim.logged(seq, tables, now);
         held
     }
 
@@ -139,7 +139,8 @@ impl Buffer {
         Some(rows.flat_map(|h| h.batches.iter().cloned()).collect())
     }
 
-    pub(crate) fn trim_point(&self) -> Option<SegmentSeq> {
-        self.trim.trim_point()
+    /// The last segment, delivered by then, at or below which everything is committed.
+    pub(crate) fn trim_point(&mut self, delivered_by: Instant) -> Option<SegmentSeq> {
+        self.trim.trim_point(delivered_by)
     }
 }

@@ -1,7 +1,7 @@
 //! Why rows could not be taken in, and what the caller must do.
 
 use loglake_format::FormatError;
-use loglake_model::ErrorKind;
+use loglake_model::{ErrorKind, WriterId};
 use loglake_table::TableError;
 use loglake_wal::WalError;
 
@@ -13,6 +13,16 @@ pub enum IngestError {
     ShuttingDown,
     #[error("this writer has lost its place: send again")]
     Fenced,
+    /// Rows went to another ingester that has gone silent, and it cannot be told any more whether
+    /// they came into its log.
+    #[error(
+        "writer {writer} does not answer, and rows sent to it may be stored or not: send again"
+    )]
+    FateUnknown { writer: WriterId },
+    #[error("the idempotency key was used for another request: use each for one body only")]
+    KeyReused,
+    #[error("the claim of an idempotency key cannot be read: {0}")]
+    Claim(#[from] serde_json::Error),
     #[error(transparent)]
     Wal(#[from] WalError),
     #[error(transparent)]
@@ -21,21 +31,32 @@ pub enum IngestError {
     Format(#[from] FormatError),
     #[error("the rows do not have the shape of a decoded batch: {0}")]
     Shape(#[from] arrow::error::ArrowError),
-    #[error("the store did not take a data file: {0}")]
+    #[error("the store cannot be used: {0}")]
     Store(#[from] object_store::Error),
     #[error("a task of the write path ended early: {0}")]
     Task(#[from] tokio::task::JoinError),
 }
 
 impl IngestError {
+    /// Whether rows of an append that failed so may be in the log nevertheless.
+    pub(crate) const fn may_be_stored(&self) -> bool {
+        match self {
+            Self::Fenced | Self::FateUnknown { .. } | Self::Task(_) => true,
+            Self::Wal(e) => matches!(e, WalError::Fenced { .. }),
+            _ => false,
+        }
+    }
+
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Overloaded { .. } => ErrorKind::Overloaded,
             Self::ShuttingDown | Self::Store(_) => ErrorKind::Retry,
-            Self::Fenced => ErrorKind::Fenced,
+            Self::Fenced | Self::FateUnknown { .. } => ErrorKind::Fenced,
             Self::Wal(e) => e.kind(),
             Self::Table(e) => e.kind(),
             Self::Format(e) => e.kind(),
+            Self::KeyReused => ErrorKind::Invalid,
+            Self::Claim(_) => ErrorKind::Corrupt,
             Self::Shape(_) | Self::Task(_) => ErrorKind::Internal,
         }
     }

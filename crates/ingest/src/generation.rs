@@ -3,26 +3,63 @@
 //! one acknowledged is in the bucket.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use loglake_model::{SegmentSeq, TableId, WriterId};
 use loglake_table::Table;
-use loglake_wal::{DurableSink, Reader, Recoverer, TablePart, Writer};
-use parking_lot::Mutex;
+use loglake_wal::{DurableSink, Mark, Progress, Reader, Recoverer, TablePart, Writer};
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::buffer::Buffer;
 use crate::flush::{Flushed, Flusher};
 use crate::memory::MemoryBudget;
+use crate::peers::Standing;
 use crate::policy::tables_to_flush;
+use crate::trim::{TrimHold, TrimHolds};
 use crate::{IngestDependencies, IngestError, IngestSettings};
+
+/// The generation that takes rows now.
+#[derive(Clone)]
+pub(crate) struct CurrentGeneration(Arc<RwLock<Arc<Generation>>>);
+
+impl CurrentGeneration {
+    pub(crate) fn new(first: Generation) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(first))))
+    }
+
+    pub(crate) fn get(&self) -> Arc<Generation> {
+        Arc::clone(&self.0.read())
+    }
+
+    pub(crate) fn set(&self, next: Arc<Generation>) {
+        *self.0.write() = next;
+    }
+}
 
 pub(crate) struct Generation {
     log: Writer,
     flusher: Flusher,
     trimmer: Recoverer,
-    trimmed: tokio::sync::Mutex<Option<SegmentSeq>>,
+    trimmed: tokio::sync::Mutex<Trimmed>,
+    holds: Arc<TrimHolds>,
     started: Instant,
+}
+
+/// How far the log is trimmed, and since when.
+#[derive(Debug, Default)]
+struct Trimmed {
+    up_to: Option<SegmentSeq>,
+    at: Option<Instant>,
+}
+
+/// Whether segments that were delivered just now are trimmed too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TrimScope {
+    /// Only those that nobody who waits for an answer can ask about any more.
+    Settled,
+    All,
 }
 
 /// Puts durable segments into the buffer, and wakes the flush loop.
@@ -71,7 +108,8 @@ impl Generation {
                 gates: Mutex::default(),
             },
             trimmer: Recoverer::new(store),
-            trimmed: tokio::sync::Mutex::new(None),
+            trimmed: tokio::sync::Mutex::default(),
+            holds: Arc::default(),
             started: Instant::now(),
         })
     }
@@ -84,14 +122,27 @@ impl Generation {
         self.log.is_fenced()
     }
 
-    pub(crate) fn age(&self, now: Instant) -> std::time::Duration {
+    pub(crate) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.started)
     }
 
-    /// Logs rows; they are in the buffer when this resolves.
+    /// How this writer is. It takes rows while its buffer has room for more.
+    pub(crate) fn standing(&self, now: Instant) -> Standing {
+        let Progress { delivered, waiting_since } = self.log.progress();
+        let waiting = waiting_since.map(|since| now.saturating_duration_since(since));
+        Standing {
+            writer: self.writer(),
+            delivered,
+            waiting: waiting.unwrap_or_default(),
+            takes_rows: !self.is_fenced() && self.flusher.budget.has_room(),
+        }
+    }
+
+    /// Logs rows; they are in the buffer when this resolves. Their segment keeps the mark.
     pub(crate) async fn append(
         &self,
         parts: Vec<(Arc<Table>, TablePart)>,
+        mark: Option<Mark>,
     ) -> Result<(), IngestError> {
         let rows = {
             let mut buffer = self.flusher.buffer.lock();
@@ -101,7 +152,10 @@ impl Generation {
             });
             known.collect()
         };
-        self.log.append(rows).await?;
+        match mark {
+            Some(mark) => self.log.append_marked(rows, mark).await?,
+            None => self.log.append(rows).await?,
+        };
         Ok(())
     }
 
@@ -117,11 +171,13 @@ impl Generation {
         tables_to_flush(self.flusher.buffer.lock().loads(), Instant::now(), settings)
     }
 
-    /// Flushes one table and trims what no table needs any more.
     pub(crate) async fn flush(&self, table: TableId) -> Result<Flushed, IngestError> {
-        let flushed = self.flusher.flush(table).await?;
-        self.trim().await?;
-        Ok(flushed)
+        self.flusher.flush(table).await
+    }
+
+    /// Keeps segments that are delivered from now on in the log, until the hold is dropped.
+    pub(crate) fn hold_trimming(&self) -> TrimHold {
+        self.holds.hold(self.log.progress().delivered)
     }
 
     /// Flushes everything that is durable now.
@@ -135,12 +191,33 @@ impl Generation {
         Ok(())
     }
 
-    async fn trim(&self) -> Result<(), IngestError> {
+    /// Trims what no table needs any more, now and then.
+    ///
+    /// A segment stays for a while after its delivery, so that an ingester whose forwarded rows are
+    /// in it, and which did not get the answer, still finds them.
+    pub(crate) async fn trim_due(&self) -> Result<(), IngestError> {
+        let rested = |at: Instant| at.elapsed() >= SETTLED_AFTER;
+        if self.trimmed.lock().await.at.is_none_or(rested) {
+            self.trim(TrimScope::Settled).await?;
+        }
+        Ok(())
+    }
+
+    async fn trim(&self, scope: TrimScope) -> Result<(), IngestError> {
         let mut trimmed = self.trimmed.lock().await;
-        let point = self.flusher.buffer.lock().trim_point();
-        if let Some(up_to) = point.filter(|_| *trimmed < point) {
+        let now = Instant::now();
+        let delivered_by = match scope {
+            TrimScope::Settled => now.checked_sub(SETTLED_AFTER),
+            TrimScope::All => Some(now),
+        };
+        let Some(delivered_by) = delivered_by else { return Ok(()) };
+        let mut point = self.flusher.buffer.lock().trim_point(delivered_by);
+        if let Some(held) = self.holds.lowest() {
+            point = point.min(held);
+        }
+        if let Some(up_to) = point.filter(|_| trimmed.up_to < point) {
             self.trimmer.trim(self.writer(), up_to).await?;
-            *trimmed = point;
+            *trimmed = Trimmed { up_to: point, at: Some(now) };
         }
         Ok(())
     }
@@ -151,10 +228,14 @@ impl Generation {
         self.flush_all().await?;
         self.log.close().await?;
         self.flush_all().await?;
+        self.trim(TrimScope::All).await?;
         self.trimmer.forget(self.writer()).await?;
         Ok(())
     }
 }
+
+/// Time in which whoever waits for an answer has given up or asked the log.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
 
 impl Drop for Generation {
     fn drop(&mut self) {

@@ -1,5 +1,6 @@
 //! The ingester: takes rows, keeps a writer alive, flushes by policy.
 
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,18 +9,22 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use loglake_model::{Clock, SegmentSeq, TableId, TableName, TenantName, WriterId, shape};
 use loglake_table::{Catalog, Table};
-use loglake_wal::TablePart;
+use loglake_wal::Mark;
 use object_store::ObjectStore;
-use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::claims::{Claims, RequestKey};
+use crate::fate::Fates;
 use crate::flush::Flushed;
-use crate::generation::Generation;
+use crate::generation::{CurrentGeneration, Generation};
 use crate::memory::{MemoryBudget, bytes_of};
+use crate::once::Once;
+use crate::peers::{Forward, ForwardError, KeyFate, Peers, Standing};
 use crate::policy::TICK;
+use crate::router::{Router, Rows, parts};
 use crate::{IngestError, IngestSettings};
 
 /// What the ingester works with.
@@ -37,7 +42,9 @@ pub struct Ingester {
     dependencies: IngestDependencies,
     settings: IngestSettings,
     budget: Arc<MemoryBudget>,
-    current: RwLock<Arc<Generation>>,
+    current: CurrentGeneration,
+    router: Arc<Router>,
+    once: Arc<Once>,
     writer: watch::Sender<WriterId>,
     wake: Arc<Notify>,
     tasks: TaskTracker,
@@ -45,28 +52,45 @@ pub struct Ingester {
 }
 
 impl Ingester {
-    /// Starts a writer and the flush loop.
+    /// Starts a writer and the flush loop. Rows that other ingesters should have go to `peers`.
     ///
     /// # Errors
     /// When the store does not take the new writer's mark.
     pub async fn start(
         dependencies: IngestDependencies,
         settings: IngestSettings,
+        peers: Arc<dyn Peers>,
     ) -> Result<Arc<Self>, IngestError> {
         let budget = Arc::new(MemoryBudget::new(settings.buffer_bytes_max));
         let wake = Arc::new(Notify::new());
         let first =
             Generation::start(&dependencies, &settings, Arc::clone(&budget), Arc::clone(&wake))
                 .await?;
+        let writer = watch::Sender::new(first.writer());
+        let current = CurrentGeneration::new(first);
+        let fates = Fates::new(&dependencies.store);
+        let router = Arc::new(Router::new(current.clone(), Arc::clone(&peers), fates));
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let claims = Claims::new(Arc::clone(&dependencies.store));
+        let once = Once::new(
+            current.clone(),
+            peers,
+            Arc::clone(&router),
+            claims,
+            tasks.clone(),
+            stop.clone(),
+        );
         let ingester = Arc::new(Self {
+            router,
+            once: Arc::new(once),
             dependencies,
             settings,
             budget,
-            writer: watch::Sender::new(first.writer()),
-            current: RwLock::new(Arc::new(first)),
+            writer,
+            current,
             wake,
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            tasks,
+            stop,
         });
         let looping = Arc::clone(&ingester);
         ingester.tasks.spawn(async move { looping.run().await });
@@ -74,7 +98,7 @@ impl Ingester {
     }
 
     fn generation(&self) -> Arc<Generation> {
-        Arc::clone(&self.current.read())
+        self.current.get()
     }
 
     /// The table, made if it is not there.
@@ -89,43 +113,120 @@ impl Ingester {
         Ok(self.dependencies.catalog.table_or_create(tenant, name).await?)
     }
 
-    /// Resolves when every row is durable and visible to queries. Shapes the batches first: adds
-    /// their new columns to the tables, moves what does not fit into `attributes`. All rows of one
-    /// call share one segment.
+    /// Resolves when every row is durable and visible to queries, here or at the ingesters the rows
+    /// belong to. Shapes the batches first: adds their new columns to the tables, moves what does
+    /// not fit into `attributes`.
     ///
     /// # Errors
     /// [`IngestError::Overloaded`] when the buffer is full; an error of kind `Fenced` or `Retry`
     /// when the rows may not have been stored. A caller that gives up waiting does not stop the
     /// rows from being stored.
     pub async fn append(&self, rows: Vec<(Arc<Table>, RecordBatch)>) -> Result<(), IngestError> {
+        let (rows, bytes) = self.shape(rows).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let router = Arc::clone(&self.router);
+        self.accounted(bytes, async move { router.store(rows).await }).await
+    }
+
+    /// Like [`append`](Self::append), once: when a request of this key was stored within the last
+    /// day, by any ingester, this adds nothing. All rows come into one segment, here.
+    ///
+    /// # Errors
+    /// Like [`append`](Self::append); [`IngestError::KeyReused`] when the key belongs to another
+    /// request.
+    pub async fn append_once(
+        &self,
+        key: RequestKey,
+        rows: Vec<(Arc<Table>, RecordBatch)>,
+    ) -> Result<(), IngestError> {
+        let (rows, bytes) = self.shape(rows).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let once = Arc::clone(&self.once);
+        self.accounted(bytes, async move { once.store(&key, rows).await }).await
+    }
+
+    /// What became of a request with an idempotency key (its [`RequestKey::id`]) that this writer
+    /// claimed; waits while it is under way. `None` when its log must be asked.
+    pub async fn key_fate(&self, writer: WriterId, id: &str) -> Option<KeyFate> {
+        self.once.fate(writer, id).await
+    }
+
+    /// The rows in their tables' shapes, and the memory they take.
+    async fn shape(
+        &self,
+        rows: Vec<(Arc<Table>, RecordBatch)>,
+    ) -> Result<(Vec<Rows>, usize), IngestError> {
         if self.stop.is_cancelled() {
             return Err(IngestError::ShuttingDown);
         }
-        let mut parts: Vec<(Arc<Table>, TablePart)> = vec![];
+        let (mut shaped, mut bytes) = (vec![], 0);
         for (table, batch) in rows.into_iter().filter(|(_, batch)| batch.num_rows() > 0) {
-            let batch = shaped(&table, batch).await?;
-            match parts.iter_mut().find(|(known, _)| known.id() == table.id()) {
-                Some((_, part)) => part.batches.push(batch),
-                None => {
-                    let part = TablePart { table: table.id(), batches: vec![batch] };
-                    parts.push((table, part));
-                }
-            }
+            let batch = conformed(&table, batch).await?;
+            bytes += bytes_of(slice::from_ref(&batch));
+            shaped.push((table, batch));
         }
-        if parts.is_empty() {
-            return Ok(());
+        Ok((shaped, bytes))
+    }
+
+    /// Takes rows that another ingester forwards to this writer. They go no further.
+    ///
+    /// # Errors
+    /// [`ForwardError`]: whether the log of `forward.writer` may have the rows.
+    pub async fn take_forwarded(&self, forward: Forward) -> Result<(), ForwardError> {
+        let not_taken = |e: IngestError| ForwardError::NotTaken(e.to_string());
+        if self.stop.is_cancelled() {
+            return Err(not_taken(IngestError::ShuttingDown));
         }
-        let bytes = parts.iter().map(|(_, part)| bytes_of(&part.batches)).sum();
+        // Held to the end: should it be replaced meanwhile, its log refuses the rows.
+        let generation = self.generation();
+        if generation.writer() != forward.writer {
+            let problem = format!("the writer here is {} by now", generation.writer());
+            return Err(ForwardError::NotTaken(problem));
+        }
+        let Forward { tenant, name, .. } = &forward;
+        let table = self.dependencies.catalog.table(tenant, name).await;
+        let table = table.map_err(|e| not_taken(e.into()))?;
+        let Some(table) = table.filter(|table| table.id() == forward.table) else {
+            let problem = format!("{tenant}.{name} is not the table {}", forward.table);
+            return Err(ForwardError::NotTaken(problem));
+        };
+        let batch = conformed(&table, forward.rows).await.map_err(not_taken)?;
+        let bytes = bytes_of(slice::from_ref(&batch));
+        let mark = Mark::ForwardedBatch(forward.batch);
+        let appended =
+            async move { generation.append(parts(vec![(table, batch)]), Some(mark)).await };
+        self.accounted(bytes, appended).await.map_err(|e| match e.may_be_stored() {
+            true => ForwardError::Unknown(e.to_string()),
+            false => not_taken(e),
+        })
+    }
+
+    /// Does the work with its bytes counted: waits for room first. In a task of its own, since a
+    /// sender that goes away must not leave the accounts half done.
+    async fn accounted(
+        &self,
+        bytes: usize,
+        work: impl Future<Output = Result<(), IngestError>> + Send + 'static,
+    ) -> Result<(), IngestError> {
         self.budget.take(bytes, self.settings.buffer_wait_max).await?;
-        // In a task of its own: a sender that goes away must not leave the accounts half done.
-        let (generation, budget) = (self.generation(), Arc::clone(&self.budget));
-        let appended = self.tasks.spawn(async move {
-            let outcome = generation.append(parts).await;
+        let budget = Arc::clone(&self.budget);
+        let done = self.tasks.spawn(async move {
+            let outcome = work.await;
             // The buffer has counted what it holds by now.
             budget.give_back(bytes);
             outcome
         });
-        appended.await?
+        done.await?
+    }
+
+    /// How this ingester is, for the others to see.
+    pub fn standing(&self) -> Standing {
+        let standing = self.generation().standing(Instant::now());
+        Standing { takes_rows: standing.takes_rows && !self.stop.is_cancelled(), ..standing }
     }
 
     /// Flushes and commits everything that was acknowledged before the call.
@@ -205,7 +306,7 @@ impl Ingester {
                 tracing::warn!(writer = %generation.writer(), "another process recovers this writer");
             }
         }
-        Ok(())
+        generation.trim_due().await
     }
 
     /// Puts a new writer in the old one's place. The old one, if it still has its place, is retired;
@@ -218,7 +319,7 @@ impl Ingester {
         };
         tracing::info!(old = %old.writer(), new = %next.writer(), fenced = old.is_fenced(), "new writer");
         let writer = next.writer();
-        *self.current.write() = next;
+        self.current.set(next);
         self.writer.send_replace(writer);
         if !old.is_fenced() {
             self.tasks.spawn(async move {
@@ -234,7 +335,7 @@ impl Ingester {
 const FLUSHES_AT_ONCE: usize = 2;
 
 /// The batch in the table's decided shape, its new columns added to the table first.
-async fn shaped(table: &Table, batch: RecordBatch) -> Result<RecordBatch, IngestError> {
+async fn conformed(table: &Table, batch: RecordBatch) -> Result<RecordBatch, IngestError> {
     let mut schema = Arc::clone(table.current().schema());
     let proposed = shape::proposals(&batch, &schema);
     if !proposed.is_empty() {

@@ -25,6 +25,11 @@ impl MemoryBudget {
         self.used.load(Ordering::Acquire)
     }
 
+    /// Whether a sender would most likely not have to wait.
+    pub(crate) fn has_room(&self) -> bool {
+        self.used() < self.max / 10 * 9
+    }
+
     /// Takes `bytes`, waiting at most `wait` for room. A single taking of more than the whole budget
     /// goes through when nothing else is held, so that it is slow and not impossible.
     pub(crate) async fn take(&self, bytes: usize, wait: Duration) -> Result<(), IngestError> {

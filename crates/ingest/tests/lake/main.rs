@@ -1,6 +1,9 @@
 //! The write path over a store in memory: what is acknowledged is there once, in memory, in segments
 //! or in files, whatever happened to the writer.
 
+mod once;
+mod routing;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,7 +12,7 @@ use arrow::array::{
     ArrayRef, Int16Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::Schema;
-use loglake_ingest::{IngestDependencies, IngestSettings, Ingester, recover};
+use loglake_ingest::{IngestDependencies, IngestSettings, Ingester, NoPeers, recover};
 use loglake_model::{
     Clock, Column, ColumnType, NameForm, PartitionBy, SegmentSeq, TableName, TableSchema,
     TenantName, Timestamp, WriterId,
@@ -96,7 +99,7 @@ async fn counted(ingester: &Ingester) -> (u64, usize) {
 }
 
 async fn start(dependencies: &IngestDependencies) -> Arc<Ingester> {
-    Ingester::start(dependencies.clone(), settings()).await.expect("a start")
+    Ingester::start(dependencies.clone(), settings(), Arc::new(NoPeers)).await.expect("a start")
 }
 
 #[tokio::test]
@@ -127,17 +130,19 @@ async fn an_older_snapshot_is_told_that_its_rows_were_let_go() {
     assert!(ingester.fresh_rows(another, table.id(), Some(SegmentSeq(9))).is_none());
 }
 
-#[tokio::test]
-async fn committed_segments_are_trimmed_and_others_stay() {
+#[tokio::test(start_paused = true)]
+async fn committed_segments_are_trimmed_when_nobody_can_ask_about_them_and_others_stay() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let dependencies = dependencies(&store);
     let ingester = start(&dependencies).await;
     append(&ingester, &[1]).await;
     ingester.flush().await.expect("a flush");
     append(&ingester, &[2]).await;
-    let log = Reader::new(Arc::clone(&store)).log(ingester.writer()).await.expect("a log");
-    assert_eq!(log.floor, Some(SegmentSeq(0)));
-    assert_eq!(log.segments.len(), 1);
+    let log = async || Reader::new(Arc::clone(&store)).log(ingester.writer()).await.expect("a log");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!((log().await.floor, log().await.segments.len()), (None, 2));
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert_eq!((log().await.floor, log().await.segments.len()), (Some(SegmentSeq(0)), 1));
 }
 
 #[tokio::test]
@@ -202,7 +207,8 @@ async fn a_full_buffer_tells_senders_to_come_back_and_takes_them_after_a_flush()
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let dependencies = dependencies(&store);
     let tight = IngestSettings { buffer_bytes_max: 1, ..settings() };
-    let ingester = Ingester::start(dependencies.clone(), tight).await.expect("a start");
+    let ingester =
+        Ingester::start(dependencies.clone(), tight, Arc::new(NoPeers)).await.expect("a start");
     let table = logs(&ingester).await;
     // The first goes through: alone it may be larger than the bound. The policy flushes it at once.
     append(&ingester, &[1]).await;
