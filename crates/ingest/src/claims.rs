@@ -30,14 +30,20 @@ const ATTEMPTS_MAX: u32 = 5;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestKey {
     id: String,
+    hash: [u8; 32],
     body: String,
 }
 
 impl RequestKey {
     /// `key`: the sender's name for the request, one namespace a tenant. `body`: what tells this
-    /// request from another one under the same name by mistake.
-    pub fn new(tenant: &TenantName, key: &str, body: &[u8]) -> Self {
-        Self { id: format!("{tenant}/{}", hex(key.as_bytes())), body: hex(body) }
+    /// request from another one under the same name by mistake, in any number of pieces.
+    pub fn new<'a>(
+        tenant: &TenantName,
+        key: &str,
+        body: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Self {
+        let hash = sha256([key.as_bytes()]);
+        Self { id: format!("{tenant}/{}", hex(&hash)), hash, body: hex(&sha256(body)) }
     }
 
     /// The tenant and the hash of the key.
@@ -45,13 +51,26 @@ impl RequestKey {
         &self.id
     }
 
+    /// The SHA-256 hash of the sender's name for the request.
+    pub const fn hash(&self) -> &[u8; 32] {
+        &self.hash
+    }
+
     pub(crate) fn mark(&self) -> Mark {
         Mark::IdempotencyKey(self.id.clone())
     }
 }
 
+fn sha256<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for piece in pieces {
+        hash.update(piece);
+    }
+    hash.finalize().into()
+}
+
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The right to store a request's rows, once.

@@ -11,6 +11,7 @@ use loglake_coord::{Coordinator, Etcd, EtcdSettings, InProcess, Member, Role};
 use loglake_ingest::{IngestDependencies, Ingester, recover_orphans};
 use loglake_model::ErrorKind;
 use loglake_query::{QueryDeps, QueryEngine};
+use loglake_server::{Channels, MemberPeers};
 use loglake_table::Catalog;
 use loglake_wal::Reader;
 use object_store::ObjectStore;
@@ -45,8 +46,14 @@ impl Lake {
             clock: clock.clone(),
             new_writer_id: Arc::new(new_writer_id),
         };
+        let id = uuid::Uuid::now_v7().to_string();
+        let channels = Arc::new(Channels::new(settings.token.as_deref()));
         let ingester = match settings.has_role(Role::Ingest) {
-            true => Some(Ingester::start(dependencies.clone(), settings.ingest()).await?),
+            true => {
+                let peers = MemberPeers::follow(coordinator.as_ref(), id.clone(), channels);
+                let dependencies = dependencies.clone();
+                Some(Ingester::start(dependencies, settings.ingest(), Arc::new(peers)).await?)
+            }
             false => None,
         };
         let engine = Arc::new(QueryEngine::new(
@@ -62,7 +69,7 @@ impl Lake {
         )?);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let lake = Self { ingester, engine, coordinator, tasks, stop };
-        lake.join(settings).await?;
+        lake.join(settings, id).await?;
         if settings.has_role(Role::Maintain) {
             lake.tasks.spawn(recover_orphans(
                 dependencies,
@@ -75,9 +82,9 @@ impl Lake {
     }
 
     /// Registers as a member, and again whenever the writer changes.
-    async fn join(&self, settings: &Settings) -> anyhow::Result<()> {
+    async fn join(&self, settings: &Settings, id: String) -> anyhow::Result<()> {
         let mut member = Member {
-            id: uuid::Uuid::now_v7().to_string(),
+            id,
             roles: settings.roles.clone(),
             http: settings.http.to_string(),
             grpc: settings.grpc.to_string(),

@@ -9,7 +9,7 @@ use loglake_ingest::Ingester;
 use loglake_model::{Clock, ErrorKind, Limits, TenantName};
 use loglake_query::QueryEngine;
 use prometheus_client::registry::Registry;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::auth::{InvalidToken, Token};
 use crate::failure::Failure;
@@ -27,8 +27,8 @@ pub(crate) struct DoorSettings {
     pub(crate) idle_max: Duration,
     /// Time for running requests to end once the process was asked to stop.
     pub(crate) drain_max: Duration,
-    /// Blocks of about 4 MiB of all requests that are decoded or stored at once.
-    pub(crate) blocks_max: usize,
+    /// Blocks of all requests that are decoded or stored at once, in KiB.
+    pub(crate) blocks_kib_max: u32,
 }
 
 impl Default for DoorSettings {
@@ -38,7 +38,7 @@ impl Default for DoorSettings {
             connections_max: 4_096,
             idle_max: Duration::from_secs(30),
             drain_max: Duration::from_secs(30),
-            blocks_max: 16,
+            blocks_kib_max: 64 << 10,
         }
     }
 }
@@ -88,8 +88,8 @@ pub(crate) struct State {
     pub(crate) registry: Registry,
     /// Places for requests that run at once.
     pub(crate) requests: Arc<Semaphore>,
-    /// Places for blocks that are decoded or stored at once.
-    pub(crate) blocks: Arc<Semaphore>,
+    /// Room for blocks that are decoded or stored at once, in KiB.
+    blocks: Arc<Semaphore>,
     ingester: Option<Arc<Ingester>>,
     engine: Option<Arc<QueryEngine>>,
 }
@@ -124,7 +124,7 @@ impl OpenDoors {
             metrics,
             registry,
             requests: Arc::new(Semaphore::new(settings.requests_max)),
-            blocks: Arc::new(Semaphore::new(settings.blocks_max)),
+            blocks: Arc::new(Semaphore::new(settings.blocks_kib_max as usize)),
             settings,
             ingester: doors.ingester,
             engine: doors.engine,
@@ -135,10 +135,21 @@ impl OpenDoors {
         self.ingester.as_ref().ok_or_else(|| without_role("ingest"))
     }
 
+    /// Waits for room for a block of this size and keeps it while the place is held.
+    pub(crate) async fn place(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let max = self.settings.blocks_kib_max;
+        let kib = u32::try_from(bytes >> 10).unwrap_or(max).saturating_add(BLOCK_KIB_MIN).min(max);
+        // The semaphore is never closed.
+        Arc::clone(&self.blocks).acquire_many_owned(kib).await.ok()
+    }
+
     pub(crate) fn engine(&self) -> Result<&Arc<QueryEngine>, Failure> {
         self.engine.as_ref().ok_or_else(|| without_role("query"))
     }
 }
+
+/// What even a small block counts for: its rows take more memory than its text.
+const BLOCK_KIB_MIN: u32 = 64;
 
 fn without_role(role: &str) -> Failure {
     let message = format!("this process does not have the role {role:?}: ask one that has it");

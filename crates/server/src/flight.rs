@@ -1,4 +1,5 @@
-//! The gRPC door: Arrow Flight SQL, read-only and stateless.
+//! The gRPC door: Arrow Flight SQL, read-only and stateless; and the calls between members
+//! ([`crate::peers`]).
 //!
 //! A ticket carries its statement and parameters (see [`statement`]), so every process with the role
 //! `query` answers every ticket, and endpoints name no location: clients stay on their connection.
@@ -20,7 +21,7 @@ use crate::doors::OpenDoors;
 use service::FlightSql;
 
 /// Bytes of one gRPC message: room for parameters and large statements.
-const MESSAGE_BYTES_MAX: usize = 64 << 20;
+pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// The gRPC services, behind the token.
 ///

@@ -15,6 +15,7 @@ mod elasticsearch;
 mod formats;
 mod guard;
 mod ingest;
+mod once;
 mod report;
 mod results;
 mod sql;

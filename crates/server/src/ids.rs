@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use loglake_ingest::RequestKey;
 use loglake_model::{Timestamp, WriterId};
 
 /// Hands out ids that no other process and no earlier start of this one hands out: 7 random bytes
@@ -24,6 +25,14 @@ impl DocumentIds {
             process.copy_from_slice(&writer.as_uuid().as_bytes()[9..]);
         }
         Self { process, next: AtomicU64::new(start.as_nanos() as u64) }
+    }
+
+    /// Ids for a request with an idempotency key: the same for each repeat of it.
+    pub(crate) fn of_request(key: &RequestKey) -> Self {
+        let (mut process, mut start) = ([0; 7], [0; 8]);
+        process.copy_from_slice(&key.hash()[..7]);
+        start.copy_from_slice(&key.hash()[7..15]);
+        Self { process, next: AtomicU64::new(u64::from_be_bytes(start)) }
     }
 
     pub(crate) fn next(&self) -> String {

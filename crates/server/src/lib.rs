@@ -16,6 +16,7 @@ mod flight;
 mod http;
 mod ids;
 mod metrics;
+mod peers;
 mod plain_types;
 mod serve;
 #[cfg(test)]
@@ -24,4 +25,5 @@ mod test_lake;
 pub use auth::InvalidToken;
 pub use doors::Doors;
 pub use exposure::{Exposed, check_exposure};
+pub use peers::{Channels, MemberPeers};
 pub use serve::{ServeError, serve};

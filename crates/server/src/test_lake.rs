@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use loglake_coord::InProcess;
 use loglake_format::EncoderSettings;
-use loglake_ingest::{IngestDependencies, IngestSettings, Ingester};
+use loglake_ingest::{IngestDependencies, IngestSettings, Ingester, NoPeers};
 use loglake_model::{Clock, Limits, PartitionBy, SegmentSeq, TableId, Timestamp, WriterId};
 use loglake_query::{FreshRows, QueryDeps, QueryEngine, QuerySettings};
 use loglake_table::{Catalog, TableSettings};
@@ -60,7 +60,8 @@ pub(crate) async fn doors(token: Option<&str>) -> Doors {
         clock: clock.clone(),
         new_writer_id: Arc::new(|| WriterId::from_uuid(uuid::Uuid::now_v7())),
     };
-    let ingester = Ingester::start(dependencies, ingest_settings()).await.unwrap();
+    let ingester =
+        Ingester::start(dependencies, ingest_settings(), Arc::new(NoPeers)).await.unwrap();
     let dependencies = QueryDeps {
         store: Arc::clone(&store),
         catalog,

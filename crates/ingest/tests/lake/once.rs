@@ -12,7 +12,7 @@ use super::routing::{Cluster, Way, cluster, memory};
 use super::*;
 
 fn key(name: &str) -> RequestKey {
-    RequestKey::new(&TenantName::unnamed(), name, b"body")
+    RequestKey::new(&TenantName::unnamed(), name, [b"body".as_slice()])
 }
 
 impl Cluster {
@@ -66,7 +66,7 @@ async fn a_key_is_for_one_body() {
     let cluster = cluster(memory(), 2).await;
     cluster.once(0, "a", 1).await.unwrap();
     let ingester = &cluster.ingesters[1];
-    let another = RequestKey::new(&TenantName::unnamed(), "a", b"another body");
+    let another = RequestKey::new(&TenantName::unnamed(), "a", [b"another body".as_slice()]);
     let refused = ingester.append_once(another, vec![(logs(ingester).await, rows(&[2]))]).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
 }

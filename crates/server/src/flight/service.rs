@@ -13,7 +13,7 @@ use arrow_flight::sql::metadata::{SqlInfoData, XdbcTypeInfoData};
 use arrow_flight::sql::server::{FlightSqlService, PeekableFlightDataStream};
 use arrow_flight::sql::{
     ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest,
-    ActionCreatePreparedStatementResult, CommandGetCatalogs, CommandGetCrossReference,
+    ActionCreatePreparedStatementResult, Any, CommandGetCatalogs, CommandGetCrossReference,
     CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys, CommandGetPrimaryKeys,
     CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo,
     CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementIngest,
@@ -36,6 +36,7 @@ use super::statement::Statement;
 use crate::doors::OpenDoors;
 use crate::failure::Failure;
 use crate::metrics::QueryDoor;
+use crate::peers::service;
 use crate::plain_types::{plain_batch, plain_schema};
 
 pub(crate) struct FlightSql {
@@ -251,6 +252,22 @@ impl FlightSqlService for FlightSql {
         _request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         Err(read_only())
+    }
+
+    /// What is not Flight SQL comes from other members.
+    async fn do_put_fallback(
+        &self,
+        request: Request<PeekableFlightDataStream>,
+        message: Any,
+    ) -> Result<Response<<Self as FlightService>::DoPutStream>, Status> {
+        service::do_put(&self.doors, request.into_inner(), message).await.map(Response::new)
+    }
+
+    async fn do_action_fallback(
+        &self,
+        request: Request<Action>,
+    ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
+        service::do_action(&self.doors, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_flight_info_catalogs(

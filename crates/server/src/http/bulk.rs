@@ -19,6 +19,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use futures::{StreamExt, future, stream};
+use loglake_ingest::RequestKey;
 use loglake_model::TableName;
 use loglake_receive::{BulkReader, DecodeContext, Document, decode_documents};
 use loglake_table::Table;
@@ -28,8 +29,10 @@ use self::answer::{BulkAnswer, Item, Refusal};
 use self::plan::{Plan, Planner};
 use super::blocks::{BodyForm, blocks, off_thread, stored_in_order};
 use super::elasticsearch;
+use super::once::{Key, whole};
 use crate::doors::OpenDoors;
 use crate::failure::Failure;
+use crate::ids::DocumentIds;
 
 /// Blocks up to this size are decoded where they are: the way to another thread would cost more.
 const INLINE_BYTES: usize = 32 << 10;
@@ -79,8 +82,18 @@ async fn items(
     body: Body,
 ) -> Result<Vec<Item>, Failure> {
     doors.ingester()?;
+    let key = Key::of(headers)?;
     let mut planner = Planner::new(BulkReader::new(index));
-    let blocks = blocks(doors, headers, body, BodyForm::Lines)?.map(|block| block.map(Some));
+    let blocks = blocks(doors, headers, body, BodyForm::Lines)?;
+    if let Some(key) = key {
+        let target = format!("bulk {}", index.unwrap_or_default());
+        let blocks = whole(blocks).await?;
+        let key = key.request(&doors.tenant, &target, &blocks);
+        let mut plans: Vec<Plan> = blocks.into_iter().map(|block| planner.plan(block)).collect();
+        plans.push(planner.finish());
+        return store_once(doors, key, plans).await;
+    }
+    let blocks = blocks.map(|block| block.map(Some));
     let plans = blocks.chain(stream::once(future::ready(Ok(None)))).map(move |block| {
         Ok(match block? {
             Some(block) => planner.plan(block),
@@ -101,6 +114,27 @@ async fn items(
     Ok(items)
 }
 
+/// Stores a whole body, unless that was done before. The items are the same: they follow from the
+/// body and the key.
+async fn store_once(
+    doors: &OpenDoors,
+    key: RequestKey,
+    plans: Vec<Plan>,
+) -> Result<Vec<Item>, Failure> {
+    let started = Instant::now();
+    let _place = doors.place(plans.iter().map(Plan::bytes).sum()).await;
+    let ids = DocumentIds::of_request(&key);
+    let (mut items, mut rows) = (vec![], vec![]);
+    for plan in plans {
+        let mut of_plan = plan.items(&ids);
+        rows.extend(decoded(doors, plan, &mut of_plan).await?);
+        items.extend(of_plan);
+    }
+    doors.ingester()?.append_once(key, rows).await?;
+    count(doors, &items, started);
+    Ok(items)
+}
+
 struct Stored {
     items: Vec<Item>,
     /// Why the documents of the block that could be read are not stored; each item says so too.
@@ -109,29 +143,40 @@ struct Stored {
 
 async fn store(doors: &OpenDoors, plan: Plan) -> Stored {
     let started = Instant::now();
-    // The semaphore is never closed: this waits for a place.
-    let _place = doors.blocks.acquire().await;
+    let _place = doors.place(plan.bytes()).await;
     let mut items = plan.items(&doors.document_ids);
-    let stored = decode_and_append(doors, plan, &mut items).await;
+    let stored = match decoded(doors, plan, &mut items).await {
+        Ok(rows) => append(doors, rows).await,
+        Err(failure) => Err(failure),
+    };
     if let Err(failure) = &stored {
         for item in items.iter_mut().filter(|item| item.refused.is_none()) {
             item.refused = Some(Refusal::NotStored(failure.clone()));
         }
     }
+    count(doors, &items, started);
+    Stored { items, failure: stored.err() }
+}
+
+fn count(doors: &OpenDoors, items: &[Item], started: Instant) {
     let refused = items.iter().filter(|item| item.refused.is_some()).count();
     let rows = items.len() - refused;
     if rows > 0 {
         doors.metrics.acknowledged(rows as u64, started.elapsed());
     }
     doors.metrics.rejected.inc_by(refused as u64);
-    Stored { items, failure: stored.err() }
 }
 
-async fn decode_and_append(
+async fn append(doors: &OpenDoors, rows: Vec<(Arc<Table>, RecordBatch)>) -> Result<(), Failure> {
+    Ok(doors.ingester()?.append(rows).await?)
+}
+
+/// The rows of a plan; what cannot be read is said in its item.
+async fn decoded(
     doors: &OpenDoors,
     plan: Plan,
     items: &mut [Item],
-) -> Result<(), Failure> {
+) -> Result<Vec<(Arc<Table>, RecordBatch)>, Failure> {
     let ingester = doors.ingester()?;
     let mut tables = BTreeMap::new();
     for (index, positions) in plan.by_index() {
@@ -155,7 +200,7 @@ async fn decode_and_append(
     for (position, reason) in decoded.refused {
         items[position].refused = Some(Refusal::Document(reason));
     }
-    Ok(ingester.append(decoded.rows).await?)
+    Ok(decoded.rows)
 }
 
 struct DecodedTables {

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::blocks::{BodyForm, blocks, off_thread, stored_in_order};
+use super::once::{Key, whole};
 use super::report::Report;
 use crate::doors::OpenDoors;
 use crate::failure::Failure;
@@ -37,8 +38,13 @@ pub(super) async fn ingest(
     body: Body,
 ) -> Result<Response, Failure> {
     let name = TableName::new(&table)?;
+    let key = Key::of(&headers)?;
     let blocks = blocks(&doors, &headers, body, BodyForm::LinesOrArray)?;
     let table = doors.ingester()?.table(&doors.tenant, &name).await?;
+    if let Some(key) = key {
+        let report = store_once(&doors, table, &key, whole(blocks).await?).await?;
+        return Ok((report.status(), Json(report)).into_response());
+    }
     let enough = CancellationToken::new();
     let blocks = blocks.take_until(enough.clone().cancelled_owned());
     let outcomes = blocks.map(|block| {
@@ -47,6 +53,38 @@ pub(super) async fn ingest(
     });
     let report = collect(stored_in_order(outcomes), &enough).await?;
     Ok((report.status(), Json(report)).into_response())
+}
+
+/// Stores a whole body, unless that was done before. The report is the same: it follows from the body.
+async fn store_once(
+    doors: &OpenDoors,
+    table: Arc<Table>,
+    key: &Key,
+    blocks: Vec<Block>,
+) -> Result<Report, Failure> {
+    let started = Instant::now();
+    let _place = doors.place(blocks.iter().map(|block| block.bytes.len()).sum()).await;
+    let key = key.request(&doors.tenant, &format!("ingest {}", table.name()), &blocks);
+    let (mut report, mut rows, mut line) = (Report::default(), vec![], 1);
+    for mut block in blocks {
+        let next_line = line_after(&block);
+        let mut rejections = std::mem::take(&mut block.rejections);
+        let decoded = decode(doors, &table, block).await?;
+        rejections.extend(decoded.rejections);
+        rejections.sort_by_key(|rejection| rejection.line);
+        report.stored += decoded.batch.num_rows() as u64;
+        report.reject(rejections);
+        if report.is_full() {
+            report.stored = 0;
+            return Err(too_many_refused(&report, line));
+        }
+        rows.push((Arc::clone(&table), decoded.batch));
+        line = next_line;
+    }
+    doors.ingester()?.append_once(key, rows).await?;
+    doors.metrics.acknowledged(report.stored, started.elapsed());
+    doors.metrics.rejected.inc_by(report.rejected);
+    Ok(report)
 }
 
 /// What became of one block.
@@ -89,10 +127,14 @@ async fn collect(
         }
     }
     if report.is_full() {
-        let failure = Failure::invalid("too many lines were refused to name more of them");
-        return Err(failure.beside(report.members_and("not_read_from_line", line)));
+        return Err(too_many_refused(&report, line));
     }
     Ok(report)
+}
+
+fn too_many_refused(report: &Report, line: u64) -> Failure {
+    let failure = Failure::invalid("too many lines were refused to name more of them");
+    failure.beside(report.members_and("not_read_from_line", line))
 }
 
 async fn store(doors: &OpenDoors, table: Arc<Table>, block: Block) -> Outcome {
@@ -108,8 +150,7 @@ async fn decode_and_append(
     mut block: Block,
 ) -> Result<Outcome, Failure> {
     let started = Instant::now();
-    // The semaphore is never closed: this waits for a place.
-    let _place = doors.blocks.acquire().await;
+    let _place = doors.place(block.bytes.len()).await;
     let (is_first, next_line) = (block.first_line == 1, line_after(&block));
     let mut rejections = std::mem::take(&mut block.rejections);
     let decoded = decode(doors, &table, block).await?;

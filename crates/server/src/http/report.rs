@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Report {
     pub(super) stored: u64,
-    rejected: u64,
+    pub(super) rejected: u64,
     errors: Vec<Refused>,
 }
 

@@ -349,3 +349,58 @@ async fn what_is_not_there_is_said_in_json() {
     assert!(table.status.is_client_error(), "{}", table.text());
     assert!(table.text().contains("nothing_here"), "{}", table.text());
 }
+
+async fn post_once(router: &Router, path: &str, key: &str, body: &str) -> Answer {
+    let request = Request::post(path).header("idempotency-key", key);
+    send(router, request.body(body.to_owned().into()).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_repeat_with_the_same_key_adds_nothing_and_answers_as_the_first_time() {
+    let router = lake().await;
+    let body = "{\"message\":\"a\"}\nnoise\n{\"message\":\"b\"}\n";
+    let first = post_once(&router, "/api/v1/ingest/shop", "k1", body).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.text());
+    assert_eq!((&first.json()["stored"], &first.json()["rejected"]), (&json!(2), &json!(1)));
+    let again = post_once(&router, "/api/v1/ingest/shop", "k1", body).await;
+    assert_eq!((again.status, again.text()), (first.status, first.text()));
+    assert_eq!(count(&router, "shop").await, json!(2));
+    let other = post_once(&router, "/api/v1/ingest/shop", "k2", body).await;
+    assert_eq!(other.status, StatusCode::OK);
+    assert_eq!(count(&router, "shop").await, json!(4));
+}
+
+#[tokio::test]
+async fn a_key_of_another_request_is_refused() {
+    let router = lake().await;
+    post_once(&router, "/api/v1/ingest/shop", "k", "{\"message\":\"a\"}").await;
+    for (path, body) in [
+        ("/api/v1/ingest/shop", "{\"message\":\"b\"}"),
+        ("/api/v1/ingest/other", "{\"message\":\"a\"}"),
+        ("/shop/_bulk", "{\"create\":{}}\n{\"message\":\"a\"}\n"),
+    ] {
+        let refused = post_once(&router, path, "k", body).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.text());
+    }
+    assert_eq!(count(&router, "shop").await, json!(1));
+}
+
+#[tokio::test]
+async fn a_bulk_with_a_key_is_stored_once_with_the_same_ids() {
+    let router = lake().await;
+    let body = "{\"create\":{\"_index\":\"a\"}}\n{\"message\":\"1\"}\n\
+                {\"index\":{\"_index\":\"b\",\"_id\":\"x\"}}\n{\"message\":\"2\"}\n\
+                {\"create\":{\"_index\":\"a\"}}\nnoise\n";
+    let first = post_once(&router, "/_bulk", "k", body).await;
+    let again = post_once(&router, "/_bulk", "k", body).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.text());
+    assert_eq!(first.json()["items"], again.json()["items"]);
+    let statuses: Vec<_> = first.json()["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item.as_object().unwrap().values().next().unwrap()["status"].clone())
+        .collect();
+    assert_eq!(statuses, [json!(201), json!(201), json!(400)]);
+    assert_eq!((count(&router, "a").await, count(&router, "b").await), (json!(1), json!(1)));
+}

@@ -204,8 +204,7 @@ async fn send(
         .collect::<Result<_, _>>()
         .map_err(|e| Status::invalid_argument(format!("rows cannot be encoded: {e}")))?;
     let mut client = channels.client(address)?;
-    let mut answers =
-        client.do_put(channels.request(stream::iter(messages))).await?.into_inner();
+    let mut answers = client.do_put(channels.request(stream::iter(messages))).await?.into_inner();
     let answer = answers.message().await?.ok_or_else(|| Status::aborted("no answer came"))?;
     from_json(&answer.app_metadata)
 }

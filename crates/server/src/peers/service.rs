@@ -12,7 +12,7 @@ use arrow_flight::sql::Any;
 use arrow_flight::sql::server::PeekableFlightDataStream;
 use arrow_flight::{Action, PutResult};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use loglake_ingest::{Forward, ForwardError, Ingester};
+use loglake_ingest::{Forward, ForwardError, Ingester, Standing};
 use tokio::time::{MissedTickBehavior, interval};
 use tonic::Status;
 
@@ -20,7 +20,7 @@ use super::wire::{
     FORWARD_TYPE, ForwardAnswer, ForwardCommand, KEY_FATE_ACTION, KeyAnswer, KeyQuestion,
     STANDING_ACTION, StandingMessage, from_json, to_json,
 };
-use crate::doors::OpenDoors;
+use crate::doors::{OpenDoors, Readiness};
 
 /// How often an ingester says how it is.
 const STANDING_EVERY: Duration = Duration::from_millis(200);
@@ -34,7 +34,7 @@ pub(crate) async fn do_action(
 ) -> Result<Answers<arrow_flight::Result>, Status> {
     let ingester = doors.ingester()?;
     match action.r#type.as_str() {
-        STANDING_ACTION => Ok(Box::pin(standing(Arc::clone(ingester)))),
+        STANDING_ACTION => Ok(Box::pin(standing(Arc::clone(ingester), doors.readiness.clone()))),
         KEY_FATE_ACTION => {
             let question: KeyQuestion = from_json(&action.body)?;
             let fate = ingester.key_fate(question.writer, &question.key).await;
@@ -45,15 +45,26 @@ pub(crate) async fn do_action(
     }
 }
 
+/// How the ingester is, until this process is asked to stop: then the last word is that it takes
+/// nothing more.
 fn standing(
     ingester: Arc<Ingester>,
+    readiness: Readiness,
 ) -> impl Stream<Item = Result<arrow_flight::Result, Status>> + Send {
     let mut ticks = interval(STANDING_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    stream::unfold((ingester, ticks), |(ingester, mut ticks)| async move {
-        ticks.tick().await;
-        let body = to_json(&StandingMessage::from(ingester.standing()));
-        Some((body.map(|body| arrow_flight::Result { body }), (ingester, ticks)))
+    stream::unfold(Some((ingester, ticks)), move |talking| {
+        let readiness = readiness.clone();
+        async move {
+            let (ingester, mut ticks) = talking?;
+            ticks.tick().await;
+            let stays = readiness.is_ready();
+            let standing = ingester.standing();
+            let standing = Standing { takes_rows: standing.takes_rows && stays, ..standing };
+            let body = to_json(&StandingMessage::from(standing));
+            let word = body.map(|body| arrow_flight::Result { body });
+            Some((word, stays.then_some((ingester, ticks))))
+        }
     })
 }
 
@@ -93,6 +104,7 @@ async fn rows(messages: PeekableFlightDataStream) -> Result<RecordBatch, Status>
     if rest.is_empty() {
         return Ok(first.clone());
     }
-    concat_batches(&first.schema(), &batches)
-        .map_err(|e| Status::invalid_argument(format!("the rows of a put do not fit together: {e}")))
+    concat_batches(&first.schema(), &batches).map_err(|e| {
+        Status::invalid_argument(format!("the rows of a put do not fit together: {e}"))
+    })
 }

@@ -27,7 +27,8 @@ pub(crate) struct ForwardCommand {
 
 impl ForwardCommand {
     pub(crate) fn encode(&self) -> Result<Bytes, serde_json::Error> {
-        let any = Any { type_url: FORWARD_TYPE.to_owned(), value: serde_json::to_vec(self)?.into() };
+        let any =
+            Any { type_url: FORWARD_TYPE.to_owned(), value: serde_json::to_vec(self)?.into() };
         Ok(any.encode_to_vec().into())
     }
 }
