@@ -9,7 +9,7 @@ PACKAGES := $(VENV)/packages.stamp
 BIN := $(CARGO_TARGET_DIR)/debug/loglake
 DATA ?= $(CURDIR)/lake-data
 
-.PHONY: help run build test lint unit e2e servers cluster bench kill docs clean-data setup
+.PHONY: help run build test lint unit e2e servers cluster bench kill storm visible ack docs clean-data setup
 
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,6 +33,7 @@ unit: servers ## Unit tests, golden SQL; coordination against a real etcd, the s
 	$(PYTHON) tests/servers/with_servers.py cargo test --workspace --locked
 
 e2e: build servers ## End to end against real servers and real clients
+	@tests/setup.sh storm
 	LOGLAKE_BIN=$(BIN) $(PYTHON) -m pytest tests/e2e -q
 
 $(PACKAGES): tests/e2e/requirements.txt
@@ -53,6 +54,19 @@ bench: setup $(PACKAGES) ## Beside ClickHouse and DuckDB on the same records (re
 KILL_ROUNDS ?= 50
 kill: build servers ## kill -9 during a load, KILL_ROUNDS times, on a directory and on MinIO
 	LOGLAKE_BIN=$(BIN) LOGLAKE_KILL_ROUNDS=$(KILL_ROUNDS) $(PYTHON) -m pytest tests/e2e/test_kill.py -q
+
+MINUTES ?= 30
+storm: build servers ## Real faults over a whole cluster for MINUTES, plan by SEED; loses nothing
+	@tests/setup.sh storm
+	cd tests && LOGLAKE_BIN=$(BIN) $(PYTHON) -m storm --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+TRIES ?= 10000
+visible: build servers ## TRIES times: a record, its acknowledgement, at once a query on other nodes
+	LOGLAKE_BIN=$(BIN) LOGLAKE_VISIBLE_TRIES=$(TRIES) $(PYTHON) -m pytest tests/e2e/test_cluster.py -q -s -k sees
+
+ack: servers ## Acknowledgement latency at 10,000 records/s on MinIO and on a directory (release build)
+	cargo build --release --bin loglake
+	cd tests && $(PYTHON) bench/ack.py --bin $(CARGO_TARGET_DIR)/release/loglake
 
 cluster: build servers ## MinIO, three etcd and loglake on this machine, as docker-compose.yml has them
 	cd tests && LOGLAKE_BIN=$(BIN) $(PYTHON) -m servers cluster

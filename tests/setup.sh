@@ -1,13 +1,23 @@
 #!/usr/bin/env bash
-# Installs what the build needs beyond Rust and a C compiler: protoc, for etcd's protocol.
+# Installs by apt what is missing: what the build needs beyond Rust and a C compiler (protoc, for etcd's
+# protocol); with "storm", what the storm's faults need, too. Without them the storm says what it cannot do.
 set -euo pipefail
-command -v protoc >/dev/null && exit 0
+
+missing=()
+command -v protoc >/dev/null || missing+=(protobuf-compiler)
+if [ "${1:-}" = storm ] && [ "$(id -u)" = 0 ]; then
+  command -v ip >/dev/null || missing+=(iproute2)
+  command -v nft >/dev/null || missing+=(nftables)
+  command -v faketime >/dev/null || missing+=(faketime)
+fi
+[ ${#missing[@]} -gt 0 ] || exit 0
+
 sudo=""
 [ "$(id -u)" = 0 ] || sudo=sudo
 if ! command -v apt-get >/dev/null; then
-  echo "loglake needs protoc (the Protocol Buffers compiler) to build: please install it" >&2
+  echo "please install, by this system's package manager: ${missing[*]}" >&2
   exit 1
 fi
-echo "installing protobuf-compiler"
+echo "installing ${missing[*]}"
 $sudo apt-get update -qq
-$sudo apt-get install -y -qq protobuf-compiler >/dev/null
+$sudo apt-get install -y -qq "${missing[@]}" >/dev/null

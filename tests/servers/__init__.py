@@ -10,6 +10,7 @@ Standard library only. From the folder above:
 from .etcd import Etcd
 from .loglake import Loglake
 from .minio import Minio
-from .process import ServerError, free_port
+from .network import Network
+from .process import LOOPBACK, Place, ServerError, free_port
 
-__all__ = ["Etcd", "Loglake", "Minio", "ServerError", "free_port"]
+__all__ = ["LOOPBACK", "Etcd", "Loglake", "Minio", "Network", "Place", "ServerError", "free_port"]

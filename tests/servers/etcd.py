@@ -6,15 +6,17 @@ import os
 import shutil
 
 from . import build
-from .process import HOST, Server, ServerError, free_port, http_ok
+from .process import LOOPBACK, Place, Server, ServerError, free_port, http_ok
 
 
 class EtcdNode(Server):
-    def __init__(self, folder, name: str, client_port: int, peer_port: int):
+    def __init__(
+        self, folder, name: str, client_port: int, peer_port: int, place: Place = LOOPBACK
+    ):
         self.name = name
-        super().__init__(folder)
-        self.client_url = f"http://{HOST}:{client_port}"
-        self.peer_url = f"http://{HOST}:{peer_port}"
+        super().__init__(folder, place)
+        self.client_url = f"http://{place.host}:{client_port}"
+        self.peer_url = f"http://{place.host}:{peer_port}"
         self.cluster = ""
 
     def command(self):
@@ -38,11 +40,19 @@ class EtcdNode(Server):
 class Etcd:
     """The nodes together; `nodes[i]` has each alone, to kill or to pause."""
 
-    def __init__(self, folder, nodes: int = 1, ports: list[int] | None = None):
+    def __init__(
+        self,
+        folder,
+        nodes: int = 1,
+        ports: list[int] | None = None,
+        places: list[Place] | None = None,
+    ):
         """`ports`: of the clients, one a node; free ones when not given."""
         ports = ports or [free_port() for _ in range(nodes)]
+        places = places or [LOOPBACK] * len(ports)
         self.nodes = [
-            EtcdNode(folder, f"etcd{i}", port, free_port()) for i, port in enumerate(ports)
+            EtcdNode(folder, f"etcd{i}", port, free_port(), place)
+            for i, (port, place) in enumerate(zip(ports, places, strict=True))
         ]
         for node in self.nodes:
             node.cluster = ",".join(f"{n.name}={n.peer_url}" for n in self.nodes)

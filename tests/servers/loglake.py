@@ -6,7 +6,7 @@ import os
 import pathlib
 import subprocess
 
-from .process import HOST, Server, ServerError, free_port, http_ok
+from .process import LOOPBACK, Place, Server, ServerError, free_port, http_ok
 
 
 def binary() -> str:
@@ -21,8 +21,6 @@ def binary() -> str:
 class Loglake(Server):
     """`loglake serve` over a directory (`data`) or a bucket (`store`, with `etcd` if any)."""
 
-    name = "loglake"
-
     def __init__(
         self,
         folder,
@@ -35,14 +33,17 @@ class Loglake(Server):
         env: dict[str, str] | None = None,
         http: int | None = None,
         grpc: int | None = None,
+        place: Place = LOOPBACK,
+        name: str = "loglake",
     ):
-        super().__init__(folder)
+        self.name = name
+        super().__init__(folder, place)
         self.data = None if store else pathlib.Path(data or self.folder / "data")
         self.store, self.etcd, self.token = store, etcd, token
         self.args, self.env = list(args), dict(env or {})
         self.http_port, self.grpc_port = http or free_port(), grpc or free_port()
-        self.url = f"http://{HOST}:{self.http_port}"
-        self.grpc = f"grpc://{HOST}:{self.grpc_port}"
+        self.url = f"http://{place.host}:{self.http_port}"
+        self.grpc = f"grpc://{place.host}:{self.grpc_port}"
 
     def where(self) -> list[str]:
         """The lake, as every command of the binary takes it."""
@@ -51,7 +52,8 @@ class Loglake(Server):
     def command(self):
         etcd = ["--etcd", self.etcd] if self.etcd else []
         addresses = [
-            "--http", f"{HOST}:{self.http_port}", "--grpc", f"{HOST}:{self.grpc_port}",
+            "--http", f"{self.place.host}:{self.http_port}",
+            "--grpc", f"{self.place.host}:{self.grpc_port}",
         ]  # fmt: skip
         return [binary(), "serve", *self.where(), *etcd, *addresses, *self.args]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from . import build
-from .process import HOST, Server, ServerError, free_port
+from .process import LOOPBACK, Place, Server, ServerError, free_port
 from .s3 import S3, S3Error
 
 KEY, SECRET = "loglake", "loglake-secret"
@@ -15,17 +15,23 @@ REGION = "us-east-1"
 class Minio(Server):
     name = "minio"
 
-    def __init__(self, folder, port: int | None = None, data: str | os.PathLike | None = None):
-        super().__init__(folder)
+    def __init__(
+        self,
+        folder,
+        port: int | None = None,
+        data: str | os.PathLike | None = None,
+        place: Place = LOOPBACK,
+    ):
+        super().__init__(folder, place)
         self.port = port or free_port()
         self.data = data or self.folder / "data"
-        self.endpoint = f"http://{HOST}:{self.port}"
+        self.endpoint = f"http://{place.host}:{self.port}"
 
     def command(self):
         if not build.minio().exists():
             raise ServerError("MinIO is not built: python3 -m servers build")
-        console = f"{HOST}:{free_port()}"
-        address = f"{HOST}:{self.port}"
+        console = f"{self.place.host}:{free_port()}"
+        address = f"{self.place.host}:{self.port}"
         return [
             str(build.minio()), "server", str(self.data), "--address", address,
             "--console-address", console, "--quiet",

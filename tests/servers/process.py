@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import os
 import pathlib
 import random
@@ -25,6 +26,17 @@ _ports_given: set[int] = set()
 
 class ServerError(Exception):
     """A server that does not start, or is not there any more; with the end of its log."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a server runs: its address, and the words that bring a command there."""
+
+    host: str = HOST
+    prefix: tuple[str, ...] = ()
+
+
+LOOPBACK = Place()
 
 
 def free_port() -> int:
@@ -73,7 +85,8 @@ class Server:
     name = "server"
     ready_within_s = 60.0
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike, place: Place = LOOPBACK):
+        self.place = place
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = self.folder / f"{self.name}.log"
@@ -107,7 +120,7 @@ class Server:
         try:
             self._process = _forker.submit(
                 subprocess.Popen,
-                self.command(),
+                [*self.place.prefix, *self.command()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use loglake_coord::Role;
 use loglake_server::{Doors, check_exposure};
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,7 @@ use toml::Value;
 
 use crate::lake::Lake;
 use crate::settings::{Overrides, Settings, load};
-use crate::store;
+use crate::store::{self, Counted, StoreRequests};
 use crate::system::SystemClock;
 
 #[derive(clap::Args)]
@@ -78,7 +79,11 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let bucket = open_bucket(&settings).await?;
     let http = bind(settings.http).await?;
     let grpc = bind(settings.grpc).await?;
-    let lake = Lake::open(&settings, Arc::clone(&bucket.store)).await?;
+    let requests = StoreRequests::default();
+    let mut registry = Registry::with_prefix("loglake");
+    requests.register(&mut registry);
+    let store = Arc::new(Counted::new(Arc::clone(&bucket.store), requests));
+    let lake = Lake::open(&settings, store).await?;
     let stop = stop_on_signal()?;
     announce(&settings, &http, &grpc)?;
     let doors = Doors {
@@ -87,6 +92,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         limits: settings.limits(),
         token: settings.token.clone(),
         clock: Arc::new(SystemClock),
+        registry,
     };
     loglake_server::serve(http, grpc, doors, stop).await?;
     tracing::info!("committing what is buffered");

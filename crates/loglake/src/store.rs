@@ -2,6 +2,7 @@
 //! other crates see [`ObjectStore`].
 
 pub mod conformance;
+mod counted;
 mod directory;
 mod s3;
 
@@ -12,6 +13,7 @@ use anyhow::{Context, bail};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
+pub use counted::{Counted, StoreRequests};
 use directory::Directory;
 
 /// An opened bucket. A directory is this process's alone for as long as its store lives.

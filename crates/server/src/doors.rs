@@ -62,7 +62,6 @@ impl Readiness {
 }
 
 /// What stands behind the doors. The rooms are absent in processes without the role.
-#[derive(Clone)]
 pub struct Doors {
     pub ingester: Option<Arc<Ingester>>,
     pub engine: Option<Arc<QueryEngine>>,
@@ -70,6 +69,8 @@ pub struct Doors {
     /// Without one every request may pass: see [`crate::check_exposure`].
     pub token: Option<String>,
     pub clock: Arc<dyn Clock>,
+    /// What the other rooms count; the doors add theirs. Its prefix is `loglake`.
+    pub registry: Registry,
 }
 
 /// All that a request needs. Cheap to clone.
@@ -111,7 +112,7 @@ impl OpenDoors {
     /// # Errors
     /// [`InvalidToken`] when no client could send the token.
     pub(crate) fn new(doors: Doors, settings: DoorSettings) -> Result<Self, InvalidToken> {
-        let mut registry = Registry::with_prefix("loglake");
+        let mut registry = doors.registry;
         let metrics = Metrics::register(&mut registry);
         let process = doors.ingester.as_ref().map(|ingester| ingester.writer());
         Ok(Self(Arc::new(State {

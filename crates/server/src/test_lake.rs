@@ -14,6 +14,7 @@ use loglake_table::{Catalog, TableSettings};
 use loglake_wal::{Reader, WalSettings};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
+use prometheus_client::registry::Registry;
 
 use crate::doors::{DoorSettings, Doors, OpenDoors};
 
@@ -82,6 +83,7 @@ pub(crate) async fn doors(token: Option<&str>) -> Doors {
         limits: Limits::default(),
         token: token.map(str::to_owned),
         clock,
+        registry: Registry::with_prefix("loglake"),
     }
 }
 
