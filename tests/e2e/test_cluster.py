@@ -87,6 +87,7 @@ def test_an_idle_cluster_writes_nothing_to_the_store(members):
         Client(members[name].url).flush()
     # What the flushes leave to do (trimming, a checkpoint) ends soon.
     before = _settled(members)
+    assert all(counts["put"] for name, counts in before.items() if "ingester" in name), before
     time.sleep(IDLE_S)
     per_minute = {
         name: {kind: n * 60 / IDLE_S for kind, n in (scrape(m.url, None) - before[name]).items()}

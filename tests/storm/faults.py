@@ -150,15 +150,19 @@ class Storm(threading.Thread):
         return undo
 
     def _fill_disk(self):
-        ballast = self.cluster.folder / "disk" / "ballast"
-        with open(ballast, "wb", buffering=0) as file:
-            chunk = bytes(1 << 20)
-            try:
-                while True:
-                    file.write(chunk)
-            except OSError as error:
-                if error.errno != errno.ENOSPC:
-                    raise
+        disk = self.cluster.folder / "disk"
+        ballast = disk / "ballast"
+        with open(ballast, "wb") as file:
+            free = os.statvfs(disk)
+            bytes_free = free.f_bavail * free.f_frsize
+            while bytes_free > 0:
+                try:
+                    os.posix_fallocate(file.fileno(), 0, bytes_free)
+                    break
+                except OSError as error:  # somebody else took some meanwhile
+                    if error.errno != errno.ENOSPC:
+                        raise
+                    bytes_free -= 1 << 20
 
         def undo():
             os.unlink(ballast)

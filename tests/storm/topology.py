@@ -111,7 +111,7 @@ class Cluster:
         data = self.folder / "disk"
         data.mkdir(parents=True)
         self._exit.callback(self._copy_and_unmount, data)
-        size = os.environ.get("STORM_DISK_MB", "4096")
+        size = os.environ.get("STORM_DISK_MB", "2048")
         mount = ["mount", "-t", "tmpfs", "-o", f"size={size}m", "loglake-storm", str(data)]
         self.small_disk = (
             os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0

@@ -86,8 +86,8 @@ impl Lake {
         let mut member = Member {
             id,
             roles: settings.roles.clone(),
-            http: settings.http.to_string(),
-            grpc: settings.grpc.to_string(),
+            http: settings.advertised(settings.http),
+            grpc: settings.advertised(settings.grpc),
             writer: self.ingester.as_ref().map(|ingester| ingester.writer()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };

@@ -38,6 +38,9 @@ pub struct ServeArgs {
     /// Address of the gRPC door [default: 127.0.0.1:9401]
     #[arg(long, value_name = "ADDR")]
     grpc: Option<SocketAddr>,
+    /// Host by which other members reach this process, where it listens on 0.0.0.0
+    #[arg(long, value_name = "HOST")]
+    advertise: Option<String>,
     /// The bearer token that every door asks for (better in LOGLAKE_TOKEN: others see flags)
     #[arg(long)]
     token: Option<String>,
@@ -57,6 +60,7 @@ impl ServeArgs {
             ("roles", list(&self.roles)),
             ("http", text(self.http.map(|address| address.to_string()))),
             ("grpc", text(self.grpc.map(|address| address.to_string()))),
+            ("advertise", text(self.advertise.clone())),
             ("token", text(self.token.clone())),
         ]
         .into_iter()
@@ -75,6 +79,9 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         .init();
     let settings = load(args.config.as_deref(), std::env::vars(), args.overrides())?;
     check_exposure(&[settings.http, settings.grpc], settings.token.as_deref())?;
+    if settings.nobody_can_reach_it() {
+        tracing::warn!("other members cannot reach {}: set `advertise`", settings.grpc);
+    }
     // Held until the end: a directory has one process.
     let bucket = open_bucket(&settings).await?;
     let http = bind(settings.http).await?;

@@ -6,7 +6,7 @@
 mod document;
 mod load;
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,6 +43,9 @@ pub struct Settings {
     /// Address of the gRPC door (Flight SQL).
     #[schemars(with = "String")]
     pub grpc: SocketAddr,
+    /// Host name or address by which the other members reach this process, on the ports of `http` and
+    /// `grpc`. Needed where it listens on all addresses (`0.0.0.0`); else the ones it listens on are told.
+    pub advertise: Option<String>,
     /// The bearer token that every door asks for. Without one loglake listens on loopback only.
     pub token: Option<String>,
     pub limits: LimitSettings,
@@ -151,6 +154,7 @@ impl Default for Settings {
             roles: vec![Role::Ingest, Role::Query, Role::Maintain],
             http: SocketAddr::from(([127, 0, 0, 1], 9400)),
             grpc: SocketAddr::from(([127, 0, 0, 1], 9401)),
+            advertise: None,
             token: None,
             limits: LimitSettings::default(),
             wal: LogSettings::default(),
@@ -228,6 +232,21 @@ impl Settings {
         self.roles.contains(&role)
     }
 
+    /// How the other members reach a door of this process: `host:port`.
+    pub fn advertised(&self, door: SocketAddr) -> String {
+        match self.advertise.as_deref() {
+            None => door.to_string(),
+            Some(host) if host.parse::<Ipv6Addr>().is_ok() => format!("[{host}]:{}", door.port()),
+            Some(host) => format!("{host}:{}", door.port()),
+        }
+    }
+
+    /// Whether it tells others an address that leads nowhere.
+    pub fn nobody_can_reach_it(&self) -> bool {
+        let nowhere = self.grpc.ip().is_unspecified() || self.http.ip().is_unspecified();
+        nowhere && self.advertise.is_none() && !self.etcd.is_empty()
+    }
+
     pub fn limits(&self) -> Limits {
         Limits {
             body_bytes_max: self.limits.body_bytes_max,
@@ -275,5 +294,23 @@ impl Settings {
             timeout: Duration::from_secs(self.query.timeout_s),
             spill_bytes_max: self.query.spill_bytes_max,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_told_the_address_listened_on_or_the_advertised_host() {
+        let door = "0.0.0.0:9401".parse().unwrap();
+        let told = |host: Option<&str>| {
+            let advertise = host.map(str::to_owned);
+            Settings { advertise, ..Settings::default() }.advertised(door)
+        };
+        assert_eq!(told(None), "0.0.0.0:9401");
+        assert_eq!(told(Some("node-1.lake")), "node-1.lake:9401");
+        assert_eq!(told(Some("10.0.0.7")), "10.0.0.7:9401");
+        assert_eq!(told(Some("fd00::7")), "[fd00::7]:9401");
     }
 }
