@@ -35,7 +35,6 @@ def ledger() -> Ledger:
     for number, acked in enumerate((1.0, None, 3.0)):
         attempt = ledger.begin("c", lambda _: (4, 0, 0))
         attempt.begun = number / 10
-        ledger.end(attempt, acked is not None)
         attempt.acked = acked or attempt.acked
     return ledger
 

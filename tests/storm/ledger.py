@@ -28,7 +28,6 @@ class Attempt:
     rows: tuple[int, ...]  # one count a table
     begun: float
     acked: float = NEVER
-    answered: bool = False  # acknowledged or not: nothing of it is on its way in this client
 
     @property
     def service(self) -> str:
@@ -58,10 +57,8 @@ class Ledger:
             attempts.append(attempt)
         return attempt
 
-    def end(self, attempt: Attempt, acknowledged: bool):
-        attempt.answered = True
-        if acknowledged:
-            attempt.acked = time.monotonic()
+    def acknowledge(self, attempt: Attempt):
+        attempt.acked = time.monotonic()
 
     def of(self, client: str, first: int = 0, end: int | None = None) -> list[Attempt]:
         return self.attempts[client][first:end]

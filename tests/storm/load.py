@@ -50,8 +50,11 @@ class Connection:
         self._http: http.client.HTTPConnection | None = None
         self.reused = False  # the last request went over a connection that was there before it
 
-    def post(self, path: str, body: bytes, kind: str, answer_s: float) -> tuple[int, bytes]:
+    def post(
+        self, path: str, body: bytes, kind: str, answer_s: float, more: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
         headers = {"Content-Type": kind, "Accept": "application/x-ndjson", **self.headers}
+        headers |= more or {}
         self.reused = self._http is not None and self._http.sock is not None
         try:
             connection = self._connected()
@@ -77,16 +80,21 @@ class Connection:
 
 
 class Shipper(threading.Thread):
-    """Has all ingesters' addresses; after an error or a timeout it goes to the next one."""
+    """Has all ingesters' addresses; after an error or a timeout it goes to the next one.
+
+    A try has an attempt's number of its own, unless the shipper sends idempotency keys: then a batch is
+    one attempt, sent again with its key until it is acknowledged.
+    """
 
     def __init__(
         self, name: str, addresses: list[tuple[str, int]], token: str | None, ledger: Ledger,
         results: Results, store_outages: Outages, rows_per_s: float, seed: str, bulk: bool,
-        stopping: threading.Event,
+        keyed: bool, stopping: threading.Event,
     ):  # fmt: skip
         super().__init__(name=name, daemon=True)
         self.client, self.ledger, self.results = name, ledger, results
         self.store_outages, self.bulk, self.stopping = store_outages, bulk, stopping
+        self.keyed, self.key_prefix = keyed, f"{name}-{random.SystemRandom().randrange(10**9)}"
         self.random = random.Random(seed)
         self.connections = [Connection(host, port, token) for host, port in addresses]
         self.at = self.random.randrange(len(addresses))
@@ -114,9 +122,12 @@ class Shipper(threading.Thread):
         self._maybe_move()
         began = time.monotonic()
         tries = []
+        attempt, request = None, None
         while not self.stopping.is_set():
-            attempt = self.ledger.begin(self.client, lambda number: self._spread(number, rows))
-            outcome = self._try(attempt)
+            if attempt is None or request is None or not self.keyed:
+                attempt = self.ledger.begin(self.client, lambda number: self._spread(number, rows))
+                request = self._request(attempt)
+            outcome = self._try(attempt, request)
             tries.append(outcome)
             with self.results.lock:
                 self.results.answers[outcome] += 1
@@ -141,17 +152,18 @@ class Shipper(threading.Thread):
         chosen = number * 7 // 3 % len(TABLES)
         return tuple(rows if i == chosen else 0 for i in range(len(TABLES)))
 
-    def _try(self, attempt: Attempt) -> str:
-        path, body, kind = self._body(attempt)
+    def _try(self, attempt: Attempt, request: tuple[str, bytes]) -> str:
+        path, body = request
         connection = self.connections[self.at]
+        key = {"Idempotency-Key": f"{self.key_prefix}-{attempt.number}"} if self.keyed else None
         try:
-            status, content = connection.post(path, body, kind, ANSWER_S)
+            status, content = connection.post(path, body, "application/x-ndjson", ANSWER_S, key)
         except (OSError, http.client.HTTPException) as error:
-            self.ledger.end(attempt, False)
             closed = isinstance(error, (ConnectionError, http.client.RemoteDisconnected))
             return STALE if closed and connection.reused else type(error).__name__
         acknowledged = status == 200 and self._all_stored(attempt, content)
-        self.ledger.end(attempt, acknowledged)
+        if acknowledged:
+            self.ledger.acknowledge(attempt)
         if status == 200 and not acknowledged:
             return "200 with rejections"
         if status not in (200, 429, 503):
@@ -175,7 +187,7 @@ class Shipper(threading.Thread):
     def _acknowledged(self, began: float, attempt: Attempt, tries: list[str]):
         with self.results.lock:
             if len(tries) == 1:
-                self.results.ack_s.append(attempt.acked - attempt.begun)
+                self.results.ack_s.append(attempt.acked - began)
         self._note_outage(began, attempt.acked, tries)
 
     def _gave_up(self, began: float, tries: list[str]):
@@ -197,7 +209,7 @@ class Shipper(threading.Thread):
                 del self.results.outages[10:]
             self.results.outage_s = max(self.results.outage_s, took)
 
-    def _body(self, attempt: Attempt) -> tuple[str, bytes, str]:
+    def _request(self, attempt: Attempt) -> tuple[str, bytes]:
         lines = []
         for table, rows in enumerate(attempt.rows):
             for row in range(rows):
@@ -206,9 +218,9 @@ class Shipper(threading.Thread):
                 lines.append(json.dumps(self._record(attempt, row)))
         body = ("\n".join(lines) + "\n").encode()
         if self.bulk:
-            return "/_bulk", body, "application/x-ndjson"
+            return "/_bulk", body
         table = next(i for i, rows in enumerate(attempt.rows) if rows)
-        return f"/api/v1/ingest/{TABLES[table]}", body, "application/x-ndjson"
+        return f"/api/v1/ingest/{TABLES[table]}", body
 
     def _record(self, attempt: Attempt, row: int) -> dict:
         number = attempt.number

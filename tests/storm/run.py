@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import threading
 import time
@@ -19,6 +20,8 @@ from .topology import INGESTERS, QUERIERS, Cluster, Supervisor, faketime
 OUTAGE_MAX_S = 2.0
 # A writer of a dead ingester is recovered within its lease and 5 s, on a busy machine later.
 RECOVERED_WITHIN_S = 60.0
+# The clients, by number, that send idempotency keys; the first one speaks `_bulk`.
+KEYED = tuple(map(int, filter(None, os.environ.get("STORM_KEYED", "1,2").split(","))))
 
 
 def say(text: str):
@@ -56,7 +59,7 @@ class _OneStorm:
             Shipper(
                 name, addresses, cluster.token, self.ledger, self.results,
                 self.storm.store_outages, rows_per_s / clients, f"{seed}-{name}",
-                bulk=number == 0, stopping=self.stopping,
+                bulk=number == 0, keyed=number in KEYED, stopping=self.stopping,
             )
             for number, name in enumerate(names)
         ]  # fmt: skip
