@@ -1,6 +1,8 @@
 //! The write path over a store in memory: what is acknowledged is there once, in memory, in segments
 //! or in files, whatever happened to the writer.
 
+#![allow(clippy::unwrap_used)]
+
 mod once;
 mod routing;
 

@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use loglake_coord::{Coordinator, InProcess, Member, Role};
-use loglake_ingest::{Forward, ForwardError, KeyFate, Peers};
-use loglake_model::{TableName, TenantName, WriterId};
+use loglake_ingest::{Forward, ForwardError, Ingester, KeyFate, Peers};
+use loglake_model::{Clock, Limits, TableName, TenantName, WriterId};
 use loglake_receive::{DecodeContext, decode_ndjson};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Channels, MemberPeers};
-use crate::doors::Doors;
 use crate::test_lake::doors;
 
 /// An ingester behind real sockets, and how another one sees it.
 struct Remote {
-    doors: Doors,
+    ingester: Arc<Ingester>,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
     peers: MemberPeers,
     /// Dropped, it would leave.
     _coordinator: InProcess,
@@ -42,11 +43,13 @@ async fn remote(token: Option<&str>, offered: Option<&str>) -> Remote {
     let address = grpc.local_addr().unwrap().to_string();
     coordinator.register(member("remote", address)).await.unwrap();
     let stop = CancellationToken::new();
-    let serving = crate::serve(http, grpc, doors.clone(), stop.clone());
+    let (ingester, limits) = (doors.ingester.clone().unwrap(), doors.limits.clone());
+    let clock = Arc::clone(&doors.clock);
+    let serving = crate::serve(http, grpc, doors, stop.clone());
     let serving = tokio::spawn(async move { serving.await.unwrap() });
     let channels = Arc::new(Channels::new(offered));
     let peers = MemberPeers::follow(&coordinator, "own".to_owned(), channels);
-    Remote { doors, peers, _coordinator: coordinator, stop, serving }
+    Remote { ingester, limits, clock, peers, _coordinator: coordinator, stop, serving }
 }
 
 impl Remote {
@@ -60,14 +63,13 @@ impl Remote {
     }
 
     async fn forward(&self, writer: WriterId) -> Result<(), ForwardError> {
-        let ingester = self.doors.ingester.as_ref().unwrap();
         let (tenant, name) = (TenantName::unnamed(), TableName::unnamed());
-        let table = ingester.table(&tenant, &name).await.unwrap();
+        let table = self.ingester.table(&tenant, &name).await.unwrap();
         let version = table.current();
         let context = DecodeContext {
             schema: version.schema(),
-            limits: &self.doors.limits,
-            arrival: self.doors.clock.now(),
+            limits: &self.limits,
+            arrival: self.clock.now(),
         };
         let lines = "{\"message\":\"m\",\"new\":1,\"odd.name\":[1]}\n".repeat(5_000);
         let rows = decode_ndjson(lines.as_bytes(), 1, &context).batch;
@@ -82,7 +84,7 @@ async fn rows_take_their_hop_and_a_wrong_address_is_told() {
     let remote = remote(Some("secret"), Some("secret")).await;
     let writer = remote.heard().await;
     remote.forward(writer).await.unwrap();
-    let ingester = remote.doors.ingester.as_ref().unwrap();
+    let ingester = &remote.ingester;
     let table = ingester.table(&TenantName::unnamed(), &TableName::unnamed()).await.unwrap();
     let rows = ingester.fresh_rows(writer, table.id(), None).unwrap();
     assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 5_000);
