@@ -113,6 +113,18 @@ impl Ingester {
         Ok(self.dependencies.catalog.table_or_create(tenant, name).await?)
     }
 
+    /// Whether there is a table of this name.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub async fn has_table(
+        &self,
+        tenant: &TenantName,
+        name: &TableName,
+    ) -> Result<bool, IngestError> {
+        Ok(self.dependencies.catalog.table(tenant, name).await?.is_some())
+    }
+
     /// Resolves when every row is durable and visible to queries, here or at the ingesters the rows
     /// belong to. Shapes the batches first: adds their new columns to the tables, moves what does
     /// not fit into `attributes`.

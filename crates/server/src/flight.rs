@@ -1,9 +1,10 @@
-//! The gRPC door: Arrow Flight SQL, read-only and stateless; and the calls between members
+//! The gRPC door: Arrow Flight SQL, queries and bulk ingestion, stateless; and the calls between members
 //! ([`crate::peers`]).
 //!
 //! A ticket carries its statement and parameters (see [`statement`]), so every process with the role
 //! `query` answers every ticket, and endpoints name no location: clients stay on their connection.
 
+mod ingest;
 mod metadata;
 mod service;
 mod statement;

@@ -15,10 +15,11 @@ mod elasticsearch;
 mod formats;
 mod guard;
 mod ingest;
-mod once;
 mod report;
 mod results;
 mod sql;
+
+pub(crate) use blocks::off_thread;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

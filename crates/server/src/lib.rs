@@ -15,6 +15,7 @@ mod failure;
 mod flight;
 mod http;
 mod ids;
+mod keyed;
 mod metrics;
 mod peers;
 mod plain_types;

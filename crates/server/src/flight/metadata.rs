@@ -74,12 +74,12 @@ pub(crate) fn sql_info() -> Result<SqlInfoData, FlightError> {
     info.append(SqlInfo::FlightSqlServerName, "loglake");
     info.append(SqlInfo::FlightSqlServerVersion, env!("CARGO_PKG_VERSION"));
     info.append(SqlInfo::FlightSqlServerArrowVersion, arrow::ARROW_VERSION);
-    info.append(SqlInfo::FlightSqlServerReadOnly, true);
+    info.append(SqlInfo::FlightSqlServerReadOnly, false);
     info.append(SqlInfo::FlightSqlServerSql, true);
     info.append(SqlInfo::FlightSqlServerSubstrait, false);
     info.append(SqlInfo::FlightSqlServerTransaction, SqlSupportedTransaction::None as i32);
     info.append(SqlInfo::FlightSqlServerCancel, false);
-    info.append(SqlInfo::FlightSqlServerBulkIngestion, false);
+    info.append(SqlInfo::FlightSqlServerBulkIngestion, true);
     info.append(SqlInfo::SqlDdlCatalog, false);
     info.append(SqlInfo::SqlDdlSchema, false);
     info.append(SqlInfo::SqlDdlTable, false);
@@ -246,9 +246,9 @@ mod tests {
     }
 
     #[test]
-    fn the_server_says_that_it_is_read_only() {
+    fn the_server_says_that_it_takes_bulk_ingestion() {
         let info = sql_info().unwrap();
-        let rows = info.record_batch([SqlInfo::FlightSqlServerReadOnly as u32]).unwrap();
+        let rows = info.record_batch([SqlInfo::FlightSqlServerBulkIngestion as u32]).unwrap();
         assert_eq!(rows.num_rows(), 1);
         assert!(info.record_batch([]).unwrap().num_rows() > 10);
     }

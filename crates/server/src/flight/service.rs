@@ -31,8 +31,8 @@ use loglake_query::{QueryRequest, Relation};
 use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::metadata;
 use super::statement::Statement;
+use super::{ingest, metadata};
 use crate::doors::OpenDoors;
 use crate::failure::Failure;
 use crate::metrics::QueryDoor;
@@ -127,7 +127,8 @@ fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
 }
 
 fn read_only() -> Status {
-    let message = "flight sql only reads here: send records to /api/v1/ingest/{table} or /_bulk";
+    let message =
+        "sql only reads here: send records by bulk ingestion, /api/v1/ingest/{table} or /_bulk";
     Failure::new(ErrorKind::NotAllowed, message).into()
 }
 
@@ -248,10 +249,11 @@ impl FlightSqlService for FlightSql {
 
     async fn do_put_statement_ingest(
         &self,
-        _ticket: CommandStatementIngest,
-        _request: Request<PeekableFlightDataStream>,
+        ticket: CommandStatementIngest,
+        request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        Err(read_only())
+        let (metadata, _, messages) = request.into_parts();
+        Ok(ingest::ingest(&self.doors, &ticket, metadata, messages).await?)
     }
 
     /// What is not Flight SQL comes from other members.

@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int32Array, Int64Array, LargeStringArray, RecordBatch, StructArray,
+    TimestampSecondArray,
+};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::util::display::array_value_to_string;
 use arrow_flight::FlightInfo;
 use arrow_flight::sql::client::FlightSqlServiceClient;
-use arrow_flight::sql::{CommandGetDbSchemas, CommandGetTables, SqlInfo};
+use arrow_flight::sql::{
+    CommandGetDbSchemas, CommandGetTables, CommandStatementIngest, SqlInfo, TableDefinitionOptions,
+    TableExistsOption, TableNotExistOption,
+};
 use futures::TryStreamExt;
 use loglake_receive::{DecodeContext, decode_ndjson};
 use tokio::net::TcpListener;
@@ -177,6 +183,80 @@ async fn mistakes_and_writes_are_refused_with_their_codes() {
     assert_eq!(code(mistake), Some(Code::InvalidArgument));
     let write = client.execute_update("delete from logs".to_owned(), None).await;
     assert_eq!(code(write), Some(Code::PermissionDenied));
+    served.end().await;
+}
+
+fn append_to(table: &str) -> CommandStatementIngest {
+    let options = TableDefinitionOptions {
+        if_not_exist: TableNotExistOption::Create as i32,
+        if_exists: TableExistsOption::Append as i32,
+    };
+    CommandStatementIngest {
+        table_definition_options: Some(options),
+        table: table.to_owned(),
+        ..Default::default()
+    }
+}
+
+fn records(messages: &[&str]) -> RecordBatch {
+    let messages: ArrayRef = Arc::new(LargeStringArray::from(messages.to_vec()));
+    let seconds = (0..messages.len() as i64).map(|n| 1_793_534_400 + n);
+    let times: ArrayRef = Arc::new(TimestampSecondArray::from_iter_values(seconds));
+    let codes: ArrayRef = Arc::new(Int32Array::from_iter_values(0..messages.len() as i32));
+    let nested = StructArray::try_from(vec![("code", codes)]).unwrap();
+    RecordBatch::try_from_iter([
+        ("timestamp", times),
+        ("message", messages),
+        ("http", Arc::new(nested) as ArrayRef),
+    ])
+    .unwrap()
+}
+
+async fn put(
+    client: &mut Client,
+    command: CommandStatementIngest,
+    batches: Vec<RecordBatch>,
+) -> Result<i64, arrow_flight::error::FlightError> {
+    client.execute_ingest(command, futures::stream::iter(batches.into_iter().map(Ok))).await
+}
+
+#[tokio::test]
+async fn arrow_batches_go_in_with_their_types_and_times() {
+    let served = Served::start(None, 1).await;
+    let mut client = served.client().await;
+    let batches = vec![records(&["a", "b"]), records(&["c"])];
+    assert_eq!(put(&mut client, append_to("arrow"), batches).await.unwrap(), 3);
+    let sql = "select message, \"http.code\" as code, timestamp from arrow order by message";
+    let info = client.execute(sql.to_owned(), None).await.unwrap();
+    let rows = fetch(&mut client, info).await;
+    assert_eq!(column(&rows, "message"), ["a", "b", "c"]);
+    assert_eq!(column(&rows, "code"), ["0", "1", "0"]);
+    assert_eq!(column(&rows, "timestamp")[1], "2026-11-01T12:00:01Z");
+    let missing = CommandStatementIngest {
+        table_definition_options: Some(TableDefinitionOptions {
+            if_not_exist: TableNotExistOption::Fail as i32,
+            if_exists: TableExistsOption::Append as i32,
+        }),
+        ..append_to("missing")
+    };
+    let refused = put(&mut client, missing, vec![records(&["d"])]).await;
+    assert_eq!(code(refused), Some(Code::NotFound));
+    served.end().await;
+}
+
+#[tokio::test]
+async fn arrow_batches_with_a_key_go_in_once() {
+    let served = Served::start(None, 1).await;
+    let mut client = served.client().await;
+    client.set_header("idempotency-key", "k");
+    for _ in 0..2 {
+        let batches = vec![records(&["a"]), records(&["b"])];
+        assert_eq!(put(&mut client, append_to("arrow"), batches).await.unwrap(), 2);
+    }
+    let other = put(&mut client, append_to("arrow"), vec![records(&["c"])]).await;
+    assert_eq!(code(other), Some(Code::InvalidArgument));
+    let info = client.execute("select count(*) as n from arrow".to_owned(), None).await.unwrap();
+    assert_eq!(column(&fetch(&mut client, info).await, "n"), ["2"]);
     served.end().await;
 }
 

@@ -159,7 +159,7 @@ pub(super) fn stored_in_order<F: Future>(
 }
 
 /// Runs work of milliseconds where it holds up nobody else.
-pub(super) async fn off_thread<T: Send + 'static>(
+pub(crate) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work)

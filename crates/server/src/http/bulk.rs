@@ -29,10 +29,10 @@ use self::answer::{BulkAnswer, Item, Refusal};
 use self::plan::{Plan, Planner};
 use super::blocks::{BodyForm, blocks, off_thread, stored_in_order};
 use super::elasticsearch;
-use super::once::{Key, whole};
 use crate::doors::OpenDoors;
 use crate::failure::Failure;
 use crate::ids::DocumentIds;
+use crate::keyed::{Key, whole};
 
 /// Blocks up to this size are decoded where they are: the way to another thread would cost more.
 const INLINE_BYTES: usize = 32 << 10;
@@ -88,7 +88,8 @@ async fn items(
     if let Some(key) = key {
         let target = format!("bulk {}", index.unwrap_or_default());
         let blocks = whole(blocks).await?;
-        let key = key.request(&doors.tenant, &target, &blocks);
+        let body = blocks.iter().map(|block| block.bytes.as_slice());
+        let key = key.request(&doors.tenant, &target, body);
         let mut plans: Vec<Plan> = blocks.into_iter().map(|block| planner.plan(block)).collect();
         plans.push(planner.finish());
         return store_once(doors, key, plans).await;

@@ -23,10 +23,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::blocks::{BodyForm, blocks, off_thread, stored_in_order};
-use super::once::{Key, whole};
 use super::report::Report;
 use crate::doors::OpenDoors;
 use crate::failure::Failure;
+use crate::keyed::{Key, whole};
 
 /// Blocks up to this size are decoded where they are: the way to another thread would cost more.
 const INLINE_BYTES: usize = 32 << 10;
@@ -64,7 +64,9 @@ async fn store_once(
 ) -> Result<Report, Failure> {
     let started = Instant::now();
     let _place = doors.place(blocks.iter().map(|block| block.bytes.len()).sum()).await;
-    let key = key.request(&doors.tenant, &format!("ingest {}", table.name()), &blocks);
+    let target = format!("ingest {}", table.name());
+    let body = blocks.iter().map(|block| block.bytes.as_slice());
+    let key = key.request(&doors.tenant, &target, body);
     let (mut report, mut rows, mut line) = (Report::default(), vec![], 1);
     for mut block in blocks {
         let next_line = line_after(&block);

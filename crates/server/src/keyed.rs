@@ -18,12 +18,12 @@ const BODY_BYTES_MAX: usize = 16 << 20;
 
 /// The name that the sender gave to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Key(String);
+pub(crate) struct Key(String);
 
 impl Key {
     /// # Errors
     /// 400 for a key that is empty, longer than 255 characters or not visible ASCII.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, Failure> {
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Self>, Failure> {
         let Some(value) = headers.get(HEADER) else { return Ok(None) };
         match value.to_str() {
             Ok(key) if (1..=KEY_CHARS_MAX).contains(&key.len()) => Ok(Some(Self(key.to_owned()))),
@@ -36,14 +36,13 @@ impl Key {
     }
 
     /// The key with what tells its request from others: where it goes and its body.
-    pub(super) fn request(
+    pub(crate) fn request<'a>(
         &self,
         tenant: &TenantName,
-        target: &str,
-        blocks: &[Block],
+        target: &'a str,
+        body: impl IntoIterator<Item = &'a [u8]>,
     ) -> RequestKey {
         let target = [target.as_bytes(), b"\0"].into_iter();
-        let body = blocks.iter().map(|block| block.bytes.as_slice());
         RequestKey::new(tenant, &self.0, target.chain(body))
     }
 }
@@ -52,22 +51,29 @@ impl Key {
 ///
 /// # Errors
 /// What reading it met, and 413 past the limit.
-pub(super) async fn whole(
+pub(crate) async fn whole(
     mut blocks: impl Stream<Item = Result<Block, Failure>> + Unpin,
 ) -> Result<Vec<Block>, Failure> {
     let (mut whole, mut bytes) = (vec![], 0);
     while let Some(block) = blocks.next().await {
         let block = block?;
         bytes += block.bytes.len();
-        if bytes > BODY_BYTES_MAX {
-            let problem = format!(
-                "a body with an {HEADER} has at most {BODY_BYTES_MAX} bytes, unpacked: send it in parts, each with a key"
-            );
-            return Err(Failure::invalid(problem).with_status(StatusCode::PAYLOAD_TOO_LARGE));
-        }
+        check_bytes(bytes)?;
         whole.push(block);
     }
     Ok(whole)
+}
+
+/// # Errors
+/// 413 past the limit.
+pub(crate) fn check_bytes(bytes: usize) -> Result<(), Failure> {
+    if bytes <= BODY_BYTES_MAX {
+        return Ok(());
+    }
+    let problem = format!(
+        "a body with an {HEADER} has at most {BODY_BYTES_MAX} bytes, unpacked: send it in parts, each with a key"
+    );
+    Err(Failure::invalid(problem).with_status(StatusCode::PAYLOAD_TOO_LARGE))
 }
 
 #[cfg(test)]
@@ -78,6 +84,10 @@ mod tests {
 
     fn block(bytes: usize) -> Result<Block, Failure> {
         Ok(Block { bytes: vec![b'x'; bytes], first_line: 1, rejections: vec![] })
+    }
+
+    async fn read(blocks: Vec<Result<Block, Failure>>) -> Result<Vec<Block>, Failure> {
+        whole(stream::iter(blocks)).await
     }
 
     #[test]
@@ -98,22 +108,21 @@ mod tests {
     fn requests_differ_by_tenant_key_target_and_body() {
         let (one, two) = (Key("1".to_owned()), Key("2".to_owned()));
         let tenant = TenantName::unnamed();
-        let body = |bytes| [block(bytes).unwrap()];
-        let first = one.request(&tenant, "a", &body(3));
-        assert_eq!(first, one.request(&tenant, "a", &body(3)));
-        assert_ne!(first.id(), two.request(&tenant, "a", &body(3)).id());
-        assert_ne!(first, one.request(&tenant, "b", &body(3)));
-        assert_ne!(first, one.request(&tenant, "a", &body(4)));
+        let body = [b"body".as_slice()];
+        let first = one.request(&tenant, "a", body);
+        assert_eq!(first, one.request(&tenant, "a", [b"bo".as_slice(), b"dy"]));
+        assert_ne!(first.id(), two.request(&tenant, "a", body).id());
+        assert_ne!(first, one.request(&tenant, "b", body));
+        assert_ne!(first, one.request(&tenant, "a", [b"another".as_slice()]));
         let another = TenantName::new("another").unwrap();
-        assert_ne!(first.id(), one.request(&another, "a", &body(3)).id());
+        assert_ne!(first.id(), one.request(&another, "a", body).id());
     }
 
     #[tokio::test]
     async fn a_body_is_bounded() {
         let half = BODY_BYTES_MAX / 2;
-        let read = whole(stream::iter([block(half), block(half)])).await.unwrap();
-        assert_eq!(read.len(), 2);
-        let failure = whole(stream::iter([block(half), block(half), block(1)])).await.unwrap_err();
+        assert_eq!(read(vec![block(half), block(half)]).await.unwrap().len(), 2);
+        let failure = read(vec![block(half), block(half), block(1)]).await.unwrap_err();
         assert_eq!(failure.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 }
