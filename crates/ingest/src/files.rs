@@ -38,6 +38,7 @@ impl FileWriter {
     async fn put(&self, table: &Table, file: EncodedFile) -> Result<DataFile, IngestError> {
         let path = table.new_file_path(&file.partition);
         let bytes = file.bytes.len() as u64;
+        let checksum = Some(twox_hash::XxHash3_64::oneshot(&file.bytes));
         let absolute = Path::from_iter(table.root().parts().chain(path.parts()));
         self.store.put(&absolute, file.bytes.into()).await?;
         Ok(DataFile {
@@ -47,6 +48,7 @@ impl FileWriter {
             rows: file.rows,
             stats: file.stats,
             modified: self.clock.now(),
+            checksum,
         })
     }
 }
