@@ -67,6 +67,7 @@ visible: build servers ## TRIES times: a record, its acknowledgement, at once a 
 ack: servers ## Acknowledgement latency at 10,000 records/s on MinIO and on a directory (release build)
 	cargo build --release --bin loglake
 	cd tests && $(PYTHON) bench/ack.py --bin $(CARGO_TARGET_DIR)/release/loglake
+
 GB ?= 10
 recovery: setup ## Recover a dead writer's log of GB gigabytes in under 512 MiB of memory
 	rm -rf $(CACHE)/recovery

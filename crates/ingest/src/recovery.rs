@@ -60,18 +60,20 @@ pub async fn recover(
     loop {
         let log = recoverer.seal(writer).await?;
         let pass = Pass {
-            dependencies,
+            dependencies: dependencies.clone(),
             files: dependencies.files(settings),
             claims: Claims::new(Arc::clone(&dependencies.store)),
-            recoverer: &recoverer,
+            recoverer: recoverer.clone(),
             rows_bytes_max: settings.flush_bytes.min(ROWS_BYTES_MAX),
-            log: &log,
             backlog: Backlog::default(),
             gone: HashSet::new(),
             trimmed: log.floor,
-            done: &mut recovered,
+            log,
+            done: recovered,
         };
-        match pass.run().await {
+        let (done, ended) = pass.run().await;
+        recovered = done;
+        match ended {
             Ok(()) => break,
             Err(Stopped::Moved(why)) => tracing::debug!(%writer, why, "recovery begins again"),
             Err(Stopped::Failed(e)) => return Err(e),
@@ -118,24 +120,30 @@ impl From<tokio::task::JoinError> for Stopped {
 }
 
 /// One pass over a sealed log.
-struct Pass<'a> {
-    dependencies: &'a IngestDependencies,
+struct Pass {
+    dependencies: IngestDependencies,
     files: FileWriter,
     claims: Claims,
-    recoverer: &'a Recoverer,
+    recoverer: Recoverer,
     rows_bytes_max: usize,
-    log: &'a Log,
+    log: Log,
     backlog: Backlog,
     /// Tables that are not in the lake any more.
     gone: HashSet<TableId>,
     trimmed: Option<SegmentSeq>,
-    done: &'a mut Recovered,
+    done: Recovered,
 }
 
-impl Pass<'_> {
-    async fn run(mut self) -> Result<(), Stopped> {
+impl Pass {
+    /// What all passes so far did, and how this one ended.
+    async fn run(mut self) -> (Recovered, Result<(), Stopped>) {
+        let ended = self.go().await;
+        (self.done, ended)
+    }
+
+    async fn go(&mut self) -> Result<(), Stopped> {
         let reader = Reader::new(Arc::clone(&self.dependencies.store));
-        let mut segments = ReadAhead::new(reader, self.log);
+        let mut segments = ReadAhead::new(reader, &self.log);
         while let Some((seq, segment)) = segments.next().await? {
             self.take(seq, &segment).await?;
             drop(segment);
@@ -186,8 +194,11 @@ impl Pass<'_> {
     /// Their rows are in a sealed log, so they are stored for good; the log, which says so as well,
     /// is about to be trimmed.
     async fn mark_stored(&self, keys: &[String]) -> Result<(), IngestError> {
-        stream::iter(keys)
-            .map(|key| self.claims.set_stored(key))
+        let mark = |key: String| {
+            let claims = self.claims.clone();
+            async move { claims.set_stored(&key).await }
+        };
+        stream::iter(keys.iter().cloned().map(mark).collect::<Vec<_>>())
             .buffer_unordered(MARKS_AT_ONCE)
             .try_collect()
             .await
@@ -225,7 +236,7 @@ impl Pass<'_> {
         for id in self.backlog.to_commit(when) {
             let rows = self.backlog.take_rows(id).map(|(_, batches)| batches).unwrap_or_default();
             if let Some((table, flush)) = self.backlog.flush(id, self.log.writer) {
-                commits.push(commit(&self.files, table, rows, flush));
+                commits.push(commit(self.files.clone(), table, rows, flush));
             }
         }
         let mut commits = stream::iter(commits).buffer_unordered(COMMITS_AT_ONCE);
@@ -245,7 +256,7 @@ impl Pass<'_> {
 
 /// Writes the rows that are left in memory and commits them with the files there are.
 async fn commit(
-    files: &FileWriter,
+    files: FileWriter,
     table: Arc<Table>,
     rows: Vec<arrow::array::RecordBatch>,
     mut flush: Flush,
