@@ -9,7 +9,7 @@ PACKAGES := $(VENV)/packages.stamp
 BIN := $(CARGO_TARGET_DIR)/debug/loglake
 DATA ?= $(CURDIR)/lake-data
 
-.PHONY: help run build test lint unit e2e servers cluster bench kill storm visible ack docs clean-data setup
+.PHONY: help run build test lint unit e2e servers cluster bench kill storm visible ack recovery docs clean-data setup
 
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -67,6 +67,12 @@ visible: build servers ## TRIES times: a record, its acknowledgement, at once a 
 ack: servers ## Acknowledgement latency at 10,000 records/s on MinIO and on a directory (release build)
 	cargo build --release --bin loglake
 	cd tests && $(PYTHON) bench/ack.py --bin $(CARGO_TARGET_DIR)/release/loglake
+
+GB ?= 10
+recovery: setup ## Recover a dead writer's log of GB gigabytes in under 512 MiB of memory
+	rm -rf $(CACHE)/recovery
+	cargo run -p loglake-ingest --example recovery -- $(CACHE)/recovery $(GB)
+	rm -rf $(CACHE)/recovery
 
 cluster: build servers ## MinIO, three etcd and loglake on this machine, as docker-compose.yml has them
 	cd tests && LOGLAKE_BIN=$(BIN) $(PYTHON) -m servers cluster

@@ -54,18 +54,14 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// Makes the table known before rows of it come; `watermark` is this writer's in it.
-    pub(crate) fn know(&mut self, table: &Arc<Table>, watermark: Option<SegmentSeq>) {
+    /// Makes the table known before rows of it come.
+    pub(crate) fn know(&mut self, table: &Arc<Table>) {
         self.tables.entry(table.id()).or_insert_with(|| TableBuffer {
             table: Arc::clone(table),
             held: VecDeque::new(),
             bytes: 0,
-            let_go: watermark,
+            let_go: None,
         });
-    }
-
-    pub(crate) fn knows(&self, table: TableId) -> bool {
-        self.tables.contains_key(&table)
     }
 
     /// Takes a durable segment in. Rows of tables that are not known, or at or below the watermark,

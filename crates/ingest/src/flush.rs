@@ -3,31 +3,25 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures::future::try_join_all;
-use loglake_format::{EncodedFile, EncoderSettings, encode};
-use loglake_model::{Clock, SegmentSeq, TableId, WriterId};
-use loglake_table::{DataFile, Flush, FlushOutcome, Table};
+use loglake_model::{SegmentSeq, TableId, WriterId};
+use loglake_table::{Flush, FlushOutcome};
 use loglake_wal::Reader;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 
 use crate::IngestError;
 use crate::buffer::{Buffer, FlushInput};
+use crate::files::FileWriter;
 use crate::memory::MemoryBudget;
 
-/// Brings the rows of one writer into its tables: the writer's own process, or who recovers it.
+/// Brings the rows of this process's writer into its tables.
 pub(crate) struct Flusher {
     pub(crate) writer: WriterId,
-    pub(crate) store: Arc<dyn ObjectStore>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) encoder: EncoderSettings,
+    pub(crate) files: FileWriter,
     pub(crate) buffer: Arc<Mutex<Buffer>>,
     pub(crate) budget: Arc<MemoryBudget>,
     /// The writer's own process confirms that its log is unsealed before its first commit in a
-    /// table: a seal may have outlived the watermark that would show the conflict. A recoverer has
-    /// sealed the log itself.
-    pub(crate) confirm_unsealed: Option<Reader>,
+    /// table: a seal may have outlived the watermark that would show the conflict.
+    pub(crate) log: Reader,
     /// One flush of a table at a time: the next one begins where this one ends.
     pub(crate) gates: Mutex<HashMap<TableId, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -56,7 +50,7 @@ impl Flusher {
             return Ok(Flushed::Nothing);
         };
         let FlushInput { table: target, from, to, batches } = input;
-        let files = self.write_files(&target, batches).await?;
+        let files = self.files.write(&target, batches).await?;
         if from.is_none() && self.is_sealed().await? {
             return Ok(Flushed::Superseded);
         }
@@ -80,42 +74,11 @@ impl Flusher {
     }
 
     async fn is_sealed(&self) -> Result<bool, IngestError> {
-        match &self.confirm_unsealed {
-            Some(reader) => Ok(reader.log(self.writer).await?.seal.is_some()),
-            None => Ok(false),
-        }
+        Ok(self.log.log(self.writer).await?.seal.is_some())
     }
 
     fn let_go(&self, table: TableId, watermark: SegmentSeq) {
         let freed = self.buffer.lock().let_go(table, watermark);
         self.budget.give_back(freed);
-    }
-
-    async fn write_files(
-        &self,
-        table: &Arc<Table>,
-        batches: Vec<arrow::array::RecordBatch>,
-    ) -> Result<Vec<DataFile>, IngestError> {
-        // The newest schema has every column of rows that were logged before now.
-        let schema = Arc::clone(table.current().schema());
-        let encoder = self.encoder.clone();
-        let encoded =
-            tokio::task::spawn_blocking(move || encode(&batches, &schema, &encoder)).await??;
-        try_join_all(encoded.into_iter().map(|file| self.put(table, file))).await
-    }
-
-    async fn put(&self, table: &Table, file: EncodedFile) -> Result<DataFile, IngestError> {
-        let path = table.new_file_path(&file.partition);
-        let bytes = file.bytes.len() as u64;
-        let absolute = Path::from_iter(table.root().parts().chain(path.parts()));
-        self.store.put(&absolute, file.bytes.into()).await?;
-        Ok(DataFile {
-            path,
-            partition: file.partition,
-            bytes,
-            rows: file.rows,
-            stats: file.stats,
-            modified: self.clock.now(),
-        })
     }
 }

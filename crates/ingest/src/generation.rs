@@ -99,12 +99,10 @@ impl Generation {
             log,
             flusher: Flusher {
                 writer,
-                store: Arc::clone(&store),
-                clock: Arc::clone(&dependencies.clock),
-                encoder: settings.encoder.clone(),
+                files: dependencies.files(settings),
                 buffer,
                 budget,
-                confirm_unsealed: Some(Reader::new(Arc::clone(&store))),
+                log: Reader::new(Arc::clone(&store)),
                 gates: Mutex::default(),
             },
             trimmer: Recoverer::new(store),
@@ -147,7 +145,7 @@ impl Generation {
         let rows = {
             let mut buffer = self.flusher.buffer.lock();
             let known = parts.into_iter().map(|(table, part)| {
-                buffer.know(&table, None);
+                buffer.know(&table);
                 part
             });
             known.collect()

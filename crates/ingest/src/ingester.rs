@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::claims::{Claims, RequestKey};
 use crate::fate::Fates;
+use crate::files::FileWriter;
 use crate::flush::Flushed;
 use crate::generation::{CurrentGeneration, Generation};
 use crate::memory::{MemoryBudget, bytes_of};
@@ -35,6 +36,16 @@ pub struct IngestDependencies {
     pub clock: Arc<dyn Clock>,
     /// Makes the id of a new writer: a version 7 UUID.
     pub new_writer_id: Arc<dyn Fn() -> WriterId + Send + Sync>,
+}
+
+impl IngestDependencies {
+    pub(crate) fn files(&self, settings: &IngestSettings) -> FileWriter {
+        FileWriter {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            encoder: settings.encoder.clone(),
+        }
+    }
 }
 
 /// Takes rows in and brings them into the tables.

@@ -14,6 +14,7 @@ mod buffer;
 mod claims;
 mod error;
 mod fate;
+mod files;
 mod flush;
 mod generation;
 mod ingester;

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayData, RecordBatch};
 use tokio::sync::Notify;
 
 use crate::IngestError;
@@ -68,14 +68,50 @@ impl MemoryBudget {
     }
 }
 
-/// The memory that batches hold, in bytes.
+/// The memory that batches hold, in bytes: what several columns share counts once in a batch.
 pub(crate) fn bytes_of(batches: &[RecordBatch]) -> usize {
-    batches.iter().map(RecordBatch::get_array_memory_size).sum()
+    batches.iter().map(bytes_of_one).sum()
+}
+
+/// The columns of a decoded segment share its bytes where they were not worth compressing; each
+/// alone holds all of them.
+fn bytes_of_one(batch: &RecordBatch) -> usize {
+    let mut allocations: Vec<(usize, usize)> = vec![];
+    for column in batch.columns() {
+        collect_allocations(&column.to_data(), &mut allocations);
+    }
+    allocations.sort_unstable();
+    allocations.dedup_by_key(|(at, _)| *at);
+    allocations.into_iter().map(|(_, bytes)| bytes).sum()
+}
+
+fn collect_allocations(data: &ArrayData, allocations: &mut Vec<(usize, usize)>) {
+    let nulls = data.nulls().map(|nulls| nulls.buffer());
+    for buffer in data.buffers().iter().chain(nulls) {
+        allocations.push((buffer.data_ptr().as_ptr() as usize, buffer.capacity()));
+    }
+    for child in data.child_data() {
+        collect_allocations(child, allocations);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_that_columns_share_counts_once() {
+        let shared = arrow::buffer::Buffer::from_vec((0..1_000i64).collect::<Vec<_>>());
+        let column = |at: usize| -> arrow::array::ArrayRef {
+            let values = arrow::buffer::ScalarBuffer::new(shared.clone(), at * 100, 100);
+            std::sync::Arc::new(arrow::array::Int64Array::new(values, None))
+        };
+        let apart: arrow::array::ArrayRef =
+            std::sync::Arc::new(arrow::array::Int64Array::from(vec![7; 100]));
+        let batch = RecordBatch::try_from_iter([("a", column(0)), ("b", column(9)), ("c", apart)]);
+        let bytes = bytes_of(&[batch.unwrap()]);
+        assert!((8_800..9_000).contains(&bytes), "{bytes}");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn past_the_bound_a_sender_waits_for_room_and_then_is_told() {

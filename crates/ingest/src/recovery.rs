@@ -1,28 +1,49 @@
 //! Recovery of a writer that is gone: its log is sealed, what its tables lack is committed with the
 //! watermark, its segments are trimmed. Any number of recoverers of one writer, at any point of
 //! each other's work, do no harm: the seal is one conditional create, and every commit names the
-//! watermark it starts from.
+//! watermark it starts from. Who finds that another was quicker begins again with what is left.
+//!
+//! Memory is bounded whatever the backlog: rows are read a batch at a time and written to files past
+//! a bound; a table is committed between two segments, and the log is trimmed as it goes.
+
+mod backlog;
+mod read_ahead;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use loglake_model::{TableId, WriterId};
-use loglake_wal::{Log, Reader, Recoverer};
-use parking_lot::Mutex;
-use tokio::time::Instant;
+use futures::{StreamExt, TryStreamExt, stream};
+use loglake_model::{SegmentSeq, TableId, WriterId};
+use loglake_table::{Flush, FlushOutcome, Table, TableError};
+use loglake_wal::{Log, Reader, Recoverer, Segment, WalError};
 
-use crate::buffer::Buffer;
-use crate::flush::{Flushed, Flusher};
-use crate::memory::MemoryBudget;
+use crate::claims::Claims;
+use crate::files::FileWriter;
 use crate::{IngestDependencies, IngestError, IngestSettings};
+use backlog::{Backlog, When};
+use read_ahead::ReadAhead;
+
+/// Rows held in memory at most, beside one batch. Sorting and encoding them takes up to three times
+/// as much again.
+const ROWS_BYTES_MAX: usize = 64 << 20;
+/// Tables committed side by side; together they hold no more than one alone may.
+const COMMITS_AT_ONCE: usize = 8;
+/// Each trim lists the log: it waits for this many segments.
+const TRIM_EVERY: u64 = 32;
+/// Keys marked as stored at once.
+const MARKS_AT_ONCE: usize = 16;
 
 /// What a recovery did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Segments of the dead writer's log that were read.
     pub segments: usize,
-    /// Bytes of memory their rows took.
-    pub bytes: usize,
+    /// Bytes of them, as they are in the store.
+    pub segment_bytes: u64,
+    /// Commits made.
+    pub commits: usize,
+    /// The most bytes of rows that were in memory at once.
+    pub rows_bytes_most: usize,
 }
 
 /// Recovers one writer. Safe to run twice, at once or after a failure halfway.
@@ -35,97 +56,216 @@ pub async fn recover(
     writer: WriterId,
 ) -> Result<Recovered, IngestError> {
     let recoverer = Recoverer::new(Arc::clone(&dependencies.store));
-    let log = recoverer.seal(writer).await?;
-    let recovery = Recovery::new(dependencies, settings, writer);
-    let recovered = recovery.commit_all(&log).await?;
-    if let Some((last, _)) = log.segments.last() {
-        recoverer.trim(writer, *last).await?;
+    let mut recovered = Recovered::default();
+    loop {
+        let log = recoverer.seal(writer).await?;
+        let pass = Pass {
+            dependencies: dependencies.clone(),
+            files: dependencies.files(settings),
+            claims: Claims::new(Arc::clone(&dependencies.store)),
+            recoverer: recoverer.clone(),
+            rows_bytes_max: settings.flush_bytes.min(ROWS_BYTES_MAX),
+            backlog: Backlog::default(),
+            gone: HashSet::new(),
+            trimmed: log.floor,
+            log,
+            done: recovered,
+        };
+        let (done, ended) = pass.run().await;
+        recovered = done;
+        match ended {
+            Ok(()) => break,
+            Err(Stopped::Moved(why)) => tracing::debug!(%writer, why, "recovery begins again"),
+            Err(Stopped::Failed(e)) => return Err(e),
+        }
     }
     recoverer.forget(writer).await?;
     Ok(recovered)
 }
 
-struct Recovery<'a> {
-    dependencies: &'a IngestDependencies,
-    flusher: Flusher,
-    /// Rows held at once before the heaviest table is flushed.
-    bytes_max: usize,
+/// Why a pass over the log ended early.
+enum Stopped {
+    /// Somebody else recovers the writer too, or a vacuum came between: what is left is other than
+    /// what this pass began with. Each such end is progress of theirs.
+    Moved(&'static str),
+    Failed(IngestError),
 }
 
-impl<'a> Recovery<'a> {
-    fn new(
-        dependencies: &'a IngestDependencies,
-        settings: &IngestSettings,
-        writer: WriterId,
-    ) -> Self {
-        let flusher = Flusher {
-            writer,
-            store: Arc::clone(&dependencies.store),
-            clock: Arc::clone(&dependencies.clock),
-            encoder: settings.encoder.clone(),
-            buffer: Arc::new(Mutex::new(Buffer::default())),
-            budget: Arc::new(MemoryBudget::new(usize::MAX)),
-            confirm_unsealed: None,
-            gates: Mutex::default(),
-        };
-        Self { dependencies, flusher, bytes_max: settings.flush_bytes }
+impl From<IngestError> for Stopped {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::Wal(WalError::Gone { .. }) => Self::Moved("a segment is trimmed"),
+            IngestError::Table(TableError::Vacuumed { .. }) => Self::Moved("a table was vacuumed"),
+            error => Self::Failed(error),
+        }
+    }
+}
+
+impl From<WalError> for Stopped {
+    fn from(error: WalError) -> Self {
+        IngestError::from(error).into()
+    }
+}
+
+impl From<TableError> for Stopped {
+    fn from(error: TableError) -> Self {
+        IngestError::from(error).into()
+    }
+}
+
+impl From<tokio::task::JoinError> for Stopped {
+    fn from(error: tokio::task::JoinError) -> Self {
+        IngestError::from(error).into()
+    }
+}
+
+/// One pass over a sealed log.
+struct Pass {
+    dependencies: IngestDependencies,
+    files: FileWriter,
+    claims: Claims,
+    recoverer: Recoverer,
+    rows_bytes_max: usize,
+    log: Log,
+    backlog: Backlog,
+    /// Tables that are not in the lake any more.
+    gone: HashSet<TableId>,
+    trimmed: Option<SegmentSeq>,
+    done: Recovered,
+}
+
+impl Pass {
+    /// What all passes so far did, and how this one ended.
+    async fn run(mut self) -> (Recovered, Result<(), Stopped>) {
+        let ended = self.go().await;
+        (self.done, ended)
     }
 
-    async fn commit_all(&self, log: &Log) -> Result<Recovered, IngestError> {
+    async fn go(&mut self) -> Result<(), Stopped> {
         let reader = Reader::new(Arc::clone(&self.dependencies.store));
-        let mut recovered = Recovered::default();
-        let mut gone = HashSet::new();
-        for (seq, _) in &log.segments {
-            let parts = reader.segment(log.writer, *seq).await?;
-            for part in &parts {
-                self.know(part.table, &mut gone).await?;
-            }
-            let parts = parts.into_iter().map(|part| (part.table, part.batches));
-            let held = self.flusher.buffer.lock().insert(*seq, parts, Instant::now());
-            self.flusher.budget.hold(held);
-            recovered.bytes += held;
-            recovered.segments += 1;
-            while let Some(heaviest) = self.heaviest_past_bound() {
-                self.flush(heaviest).await?;
+        let mut segments = ReadAhead::new(reader, &self.log);
+        while let Some((seq, segment)) = segments.next().await? {
+            self.take(seq, &segment).await?;
+            drop(segment);
+            self.commit(When::After(seq)).await?;
+            let trim_from = self.trimmed.map_or(0, |seq| seq.0 + 1);
+            let point = self.backlog.trim_point(seq);
+            if let Some(up_to) = point.filter(|up_to| up_to.0 + 1 >= trim_from + TRIM_EVERY) {
+                self.trim(up_to).await?;
             }
         }
-        let rest = self.flusher.buffer.lock().loads();
-        for load in rest {
-            self.flush(load.table).await?;
+        self.commit(When::AtTheEnd).await?;
+        // Also when there is nothing left: who trimmed last may have died over the deletes.
+        let last = self.log.segments.last().map(|(seq, _)| *seq);
+        match last.or(self.log.floor) {
+            Some(up_to) => self.trim(up_to).await,
+            None => Ok(()),
         }
-        Ok(recovered)
+    }
+
+    /// Takes in what the tables lack of a segment, and writes files whenever it is too much to hold.
+    async fn take(&mut self, seq: SegmentSeq, segment: &Segment) -> Result<(), Stopped> {
+        let index = segment.index();
+        self.mark_stored(&index.idempotency_keys).await?;
+        for table in index.parts.iter().map(|part| part.table) {
+            self.know(table).await?;
+            if !self.backlog.lacks(table, seq) {
+                continue;
+            }
+            let mut batches = segment.batches(table)?;
+            loop {
+                let decode = move || (batches.next(), batches);
+                let (batch, rest) = tokio::task::spawn_blocking(decode).await?;
+                batches = rest;
+                let Some(batch) = batch else { break };
+                self.backlog.add(table, seq, batch?);
+                while let Some(heaviest) = self.backlog.heaviest_past(self.rows_bytes_max) {
+                    self.write(heaviest).await?;
+                }
+            }
+            self.backlog.complete(table, seq);
+        }
+        self.done.segments += 1;
+        self.done.segment_bytes += segment.bytes();
+        self.done.rows_bytes_most = self.done.rows_bytes_most.max(self.backlog.bytes_most());
+        Ok(())
+    }
+
+    /// Their rows are in a sealed log, so they are stored for good; the log, which says so as well,
+    /// is about to be trimmed.
+    async fn mark_stored(&self, keys: &[String]) -> Result<(), IngestError> {
+        let mark = |key: String| {
+            let claims = self.claims.clone();
+            async move { claims.set_stored(&key).await }
+        };
+        stream::iter(keys.iter().cloned().map(mark).collect::<Vec<_>>())
+            .buffer_unordered(MARKS_AT_ONCE)
+            .try_collect()
+            .await
     }
 
     /// Looks the table up at its first sight, with the watermark that it has now. Rows of a table
     /// that is gone are dropped.
-    async fn know(&self, id: TableId, gone: &mut HashSet<TableId>) -> Result<(), IngestError> {
-        if gone.contains(&id) || self.flusher.buffer.lock().knows(id) {
+    async fn know(&mut self, id: TableId) -> Result<(), IngestError> {
+        if self.gone.contains(&id) || self.backlog.knows(id) {
             return Ok(());
         }
         match self.dependencies.catalog.by_id(id).await? {
             Some(table) => {
-                let watermark = table.refresh().await?.watermark(self.flusher.writer);
-                self.flusher.buffer.lock().know(&table, watermark);
+                let watermark = table.refresh().await?.watermark(self.log.writer);
+                self.backlog.know(table, watermark);
             }
             None => {
-                tracing::warn!(table = %id, writer = %self.flusher.writer, "rows of a table that is gone");
-                gone.insert(id);
+                tracing::warn!(table = %id, writer = %self.log.writer, "rows of a table that is gone");
+                self.gone.insert(id);
             }
         }
         Ok(())
     }
 
-    fn heaviest_past_bound(&self) -> Option<TableId> {
-        let loads = self.flusher.buffer.lock().loads();
-        let total: usize = loads.iter().map(|load| load.bytes).sum();
-        let heaviest = loads.iter().max_by_key(|load| load.bytes)?;
-        (total > self.bytes_max).then_some(heaviest.table)
+    async fn write(&mut self, table: TableId) -> Result<(), IngestError> {
+        if let Some((target, batches)) = self.backlog.take_rows(table) {
+            let files = self.files.write(&target, batches).await?;
+            self.backlog.wrote(table, files);
+        }
+        Ok(())
     }
 
-    /// Flushes the table. Where another recoverer was quicker, its watermark has let go of the rows
-    /// it committed, and the rest is tried again.
-    async fn flush(&self, table: TableId) -> Result<(), IngestError> {
-        while self.flusher.flush(table).await? == Flushed::Superseded {}
+    async fn commit(&mut self, when: When) -> Result<(), Stopped> {
+        let mut commits = vec![];
+        for id in self.backlog.to_commit(when) {
+            let rows = self.backlog.take_rows(id).map(|(_, batches)| batches).unwrap_or_default();
+            if let Some((table, flush)) = self.backlog.flush(id, self.log.writer) {
+                commits.push(commit(self.files.clone(), table, rows, flush));
+            }
+        }
+        let mut commits = stream::iter(commits).buffer_unordered(COMMITS_AT_ONCE);
+        while let Some((table, to)) = commits.try_next().await? {
+            self.backlog.committed(table, to);
+            self.done.commits += 1;
+        }
         Ok(())
+    }
+
+    async fn trim(&mut self, up_to: SegmentSeq) -> Result<(), Stopped> {
+        self.recoverer.trim(self.log.writer, up_to).await?;
+        self.trimmed = Some(up_to);
+        Ok(())
+    }
+}
+
+/// Writes the rows that are left in memory and commits them with the files there are.
+async fn commit(
+    files: FileWriter,
+    table: Arc<Table>,
+    rows: Vec<arrow::array::RecordBatch>,
+    mut flush: Flush,
+) -> Result<(TableId, SegmentSeq), Stopped> {
+    if !rows.is_empty() {
+        flush.files.extend(files.write(&table, rows).await?);
+    }
+    match table.commit_flush(&flush).await? {
+        FlushOutcome::Committed(_) => Ok((table.id(), flush.to)),
+        FlushOutcome::Superseded(_) => Err(Stopped::Moved("another process commits its rows")),
     }
 }

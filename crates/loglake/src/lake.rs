@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use loglake_coord::{Coordinator, Etcd, EtcdSettings, InProcess, Member, Role};
 use loglake_ingest::{IngestDependencies, Ingester, recover_orphans};
+use loglake_maintain::{MaintainDependencies, maintain};
 use loglake_model::ErrorKind;
 use loglake_query::{QueryDeps, QueryEngine};
 use loglake_server::{Channels, MemberPeers};
@@ -71,6 +72,13 @@ impl Lake {
         let lake = Self { ingester, engine, coordinator, tasks, stop };
         lake.join(settings, id).await?;
         if settings.has_role(Role::Maintain) {
+            let upkeep = MaintainDependencies {
+                store: Arc::clone(&dependencies.store),
+                catalog: Arc::clone(&dependencies.catalog),
+                coordinator: Arc::clone(&lake.coordinator),
+                clock: Arc::clone(&dependencies.clock),
+            };
+            lake.tasks.spawn(maintain(upkeep, lake.stop.clone()));
             lake.tasks.spawn(recover_orphans(
                 dependencies,
                 settings.ingest(),

@@ -72,8 +72,7 @@ pub struct LimitSettings {
     pub table_columns_max: usize,
 }
 
-/// The most segments that any writer may have on their way at once: what `loglake verify` rests on
-/// when it tells a lost segment from one that was never finished.
+/// The most segments that any writer may have on their way at once: more only cost memory.
 pub const IN_FLIGHT_CEILING: usize = 8;
 
 /// The write-ahead log: what an acknowledgement waits for.

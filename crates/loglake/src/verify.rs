@@ -1,7 +1,10 @@
 //! `loglake verify`: walks a bucket and checks every promise that can be seen in it. Reads only.
 
+mod history;
 mod report;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod writers;
 
 use std::sync::Arc;

@@ -14,10 +14,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("coord", &["model"]),
     ("ingest", &["model", "format", "wal", "table", "coord"]),
     ("query", &["model", "format", "wal", "table", "coord"]),
+    ("maintain", &["model", "table", "wal", "coord"]),
     ("server", &["model", "receive", "table", "ingest", "query"]),
     (
         "loglake",
-        &["model", "receive", "format", "wal", "table", "coord", "ingest", "query", "server"],
+        &[
+            "model", "receive", "format", "wal", "table", "coord", "ingest", "query", "maintain",
+            "server",
+        ],
     ),
 ];
 

@@ -203,7 +203,7 @@ mod tests {
             modification_time: 7,
             data_change: false,
             stats: Some("{\"numRecords\":1}".into()),
-            tags: None,
+            tags: Some(Strings::from([("k".into(), Some("v".into()))])),
         };
         let remove = Remove {
             path: "gone".into(),

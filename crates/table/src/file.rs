@@ -18,7 +18,13 @@ pub struct DataFile {
     pub rows: u64,
     pub stats: FileStats,
     pub modified: Timestamp,
+    /// XXH3-64 of all the file's bytes; absent in tables that another program wrote.
+    pub checksum: Option<u64>,
 }
+
+/// The tag of an `add` that holds a file's checksum, as 16 hexadecimal digits. Other readers pass it
+/// over.
+const CHECKSUM: &str = "loglake.xxh3";
 
 /// A file that is no longer part of the table and that vacuum may not have taken yet.
 #[derive(Debug, PartialEq)]
@@ -75,7 +81,9 @@ impl DataFile {
             modification_time: self.modified.millis(),
             data_change,
             stats: Some(stats::to_json(self.rows, &self.stats)),
-            tags: None,
+            tags: self.checksum.map(|checksum| {
+                Strings::from([(CHECKSUM.to_owned(), Some(format!("{checksum:016x}")))])
+            }),
         }
     }
 
@@ -117,6 +125,10 @@ impl DataFile {
             rows,
             stats,
             modified: Timestamp::from_nanos(add.modification_time.saturating_mul(1_000_000)),
+            checksum: add
+                .tags
+                .as_ref()
+                .and_then(|tags| u64::from_str_radix(tags.get(CHECKSUM)?.as_deref()?, 16).ok()),
         })
     }
 }

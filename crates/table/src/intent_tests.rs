@@ -35,6 +35,7 @@ fn file(name: &str) -> DataFile {
         rows: 3,
         stats: FileStats::default(),
         modified: NOW,
+        checksum: Some(7),
     }
 }
 

@@ -93,6 +93,12 @@ impl<T: HasPath> PathList<T> {
     }
 
     /// Takes the items of these paths out and answers with them.
+    pub(crate) fn get(&self, path: &Path) -> Option<&Arc<T>> {
+        let hash = hash(path);
+        let chunk = self.chunks.iter().filter(|chunk| chunk.hashes.contains(&hash));
+        chunk.flat_map(|chunk| &chunk.items).find(|item| item.path() == path)
+    }
+
     pub(crate) fn remove(&mut self, paths: &HashSet<Path>) -> Vec<Arc<T>> {
         let hashes: Vec<u64> = paths.iter().map(hash).collect();
         let mut removed = vec![];

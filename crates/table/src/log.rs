@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::TableError;
 use crate::action::{self, Line};
 use crate::checkpoint::{self, Part};
+use crate::history::Entry;
 use crate::snapshot::Snapshot;
 
 /// Entries that the first load reads at once.
@@ -155,6 +156,19 @@ impl Log {
         let Some(bytes) = self.get(&path).await? else { return Ok(None) };
         let lines = action::decode(&bytes);
         lines.map(Some).map_err(|e| TableError::Corrupt { path, problem: e.to_string() })
+    }
+
+    /// All entries that are there, in order.
+    pub(crate) async fn history(&self) -> Result<Vec<Entry>, TableError> {
+        let versions = self.list(0).await?.entries;
+        let read =
+            |version| async move { Ok::<_, TableError>((version, self.entry(version).await?)) };
+        let mut entries = vec![];
+        let mut reads = stream::iter(versions).map(read).buffered(READS_AT_ONCE);
+        while let Some((version, lines)) = reads.try_next().await? {
+            entries.extend(lines.map(|lines| Entry::of(version, &lines)));
+        }
+        Ok(entries)
     }
 
     /// The state after the entry, which makes it one version newer.

@@ -67,6 +67,13 @@ impl Snapshot {
         self.files.contains(path)
     }
 
+    /// When the file of this path, relative to the table's root, was removed from the table; `None`
+    /// when it never was, or so long ago that it is forgotten.
+    pub fn removed_at(&self, path: &Path) -> Option<Timestamp> {
+        let millis = self.tombstones.get(path)?.remove.deletion_timestamp?;
+        Some(Timestamp::from_nanos(millis.saturating_mul(1_000_000)))
+    }
+
     /// Rows of all files.
     pub fn rows(&self) -> u64 {
         self.rows

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::TableError;
 use crate::commit::Outcome;
 use crate::file::new_path;
+use crate::history::Entry;
 use crate::intent::{Flush, Intent, Rewrite};
 use crate::log::Log;
 use crate::snapshot::Snapshot;
@@ -109,6 +110,11 @@ impl Table {
         &self.root
     }
 
+    /// The log entry of a version, from the store's root.
+    pub fn entry_path(&self, version: u64) -> Path {
+        self.log.entry_path(version)
+    }
+
     /// The newest version that this process knows. No I/O.
     pub fn current(&self) -> Arc<Snapshot> {
         Arc::clone(&self.current.read())
@@ -140,6 +146,15 @@ impl Table {
             *self.tip_seen.lock() = Instant::now();
         }
         Ok(self.learn(found))
+    }
+
+    /// The log's entries that are there, in order: all since the table was made, or since older ones
+    /// were cleaned up.
+    ///
+    /// # Errors
+    /// Of [`Self::refresh`].
+    pub async fn history(&self) -> Result<Vec<Entry>, TableError> {
+        self.log.history().await
     }
 
     /// The newest version, from the newest checkpoint.

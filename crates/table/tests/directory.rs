@@ -70,7 +70,15 @@ async fn put(store: &Arc<dyn ObjectStore>, table: &Table, first: i64) -> DataFil
     let absolute = Path::from_iter(table.root().parts().chain(path.parts()));
     store.put(&absolute, bytes.into()).await.unwrap();
     let stats = stats(&schema, first);
-    DataFile { path, partition, bytes: size, rows: 3, stats, modified: StillClock.now() }
+    DataFile {
+        path,
+        partition,
+        bytes: size,
+        rows: 3,
+        stats,
+        modified: StillClock.now(),
+        checksum: None,
+    }
 }
 
 /// `flushes` files of three rows, an hour apart, and new columns after the first.

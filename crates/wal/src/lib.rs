@@ -38,7 +38,7 @@ use loglake_model::{SegmentSeq, TableId};
 
 pub use error::WalError;
 pub use fault::StoreFault;
-pub use reader::{Log, Reader};
+pub use reader::{Log, Reader, Segment};
 pub use recoverer::Recoverer;
 pub use segment::{PartIndex, SegmentIndex};
 pub use writer::Writer;

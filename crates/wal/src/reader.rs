@@ -125,6 +125,56 @@ impl Reader {
         Ok(parts)
     }
 
+    /// A segment that was acknowledged, is not trimmed, and is not there; `None` when all are.
+    ///
+    /// # Errors
+    /// As [`Reader::index`], and [`WalError::Store`] when the listing fails.
+    pub async fn lost(&self, writer: WriterId) -> Result<Option<SegmentSeq>, WalError> {
+        let view = view(self.store.as_ref(), writer).await?;
+        Ok(self.lost_in(writer, &view).await?.map(|(lost, _)| lost))
+    }
+
+    /// What lies after a gap was never acknowledged, unless it says that the gap was once filled.
+    /// Answers with the lost segment and the one that says so.
+    pub(crate) async fn lost_in(
+        &self,
+        writer: WriterId,
+        view: &LogView,
+    ) -> Result<Option<(SegmentSeq, SegmentSeq)>, WalError> {
+        if !view.has_gap() {
+            return Ok(None);
+        }
+        // Later ones know of more. The last may be a seal, after which a dying writer's stray.
+        for last in view.void.iter().rev() {
+            match self.index(writer, *last).await {
+                Ok(SegmentIndex { delivered, .. }) => {
+                    let lost = delivered >= Some(view.next());
+                    return Ok(lost.then(|| (view.next(), *last)));
+                }
+                Err(WalError::Gone { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The segment as it is in the store, to be decoded batch by batch.
+    ///
+    /// # Errors
+    /// As [`Reader::index`].
+    pub async fn whole(&self, writer: WriterId, seq: SegmentSeq) -> Result<Segment, WalError> {
+        let path = segment_path(writer, seq);
+        let read = async { self.store.get(&path).await?.bytes().await };
+        let bytes = read.await.map_err(|e| read_error(e, writer, seq))?;
+        if seal::decode(&bytes).is_some() {
+            return Err(WalError::Gone { writer, seq });
+        }
+        let footer =
+            segment::decode_footer(&bytes).map_err(|problem| WalError::corrupt(&path, problem))?;
+        belongs(&footer, writer, seq, &path)?;
+        Ok(Segment { path, footer, bytes })
+    }
+
     async fn tail(&self, writer: WriterId, seq: SegmentSeq) -> Result<SegmentTail, WalError> {
         let path = segment_path(writer, seq);
         let mut wanted = TAIL_BYTES;
@@ -154,6 +204,46 @@ impl Reader {
         let result = self.store.get_opts(path, options).await?;
         let object_bytes = result.meta.size;
         Ok((result.bytes().await?, object_bytes))
+    }
+}
+
+/// A segment in memory, compressed as it is in the store. Each part is verified when it is decoded.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    path: Path,
+    footer: Footer,
+    bytes: Bytes,
+}
+
+impl Segment {
+    /// Of its object.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    pub fn index(&self) -> SegmentIndex {
+        self.footer.clone().into()
+    }
+
+    /// The rows of one table, a batch at a time; none when there are none. After an error there is
+    /// nothing more.
+    ///
+    /// # Errors
+    /// [`WalError::Corrupt`], when the checksum does not hold and of each batch.
+    pub fn batches(
+        &self,
+        table: TableId,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, WalError>> + Send + use<>, WalError> {
+        let path = self.path.clone();
+        let corrupt = move |problem: String| WalError::corrupt(&path, problem);
+        let part = self.footer.parts.iter().find(|part| part.table == table);
+        let part = part.and_then(|part| Some((part, part.range()?)));
+        let batches = part.map(|(part, range)| {
+            let bytes = self.bytes.slice(range.start as usize..range.end as usize);
+            segment::PartBatches::new(bytes, part)
+        });
+        let batches = batches.transpose().map_err(&corrupt)?;
+        Ok(batches.into_iter().flatten().map(move |batch| batch.map_err(&corrupt)))
     }
 }
 

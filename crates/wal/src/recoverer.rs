@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::fault::{Attempt, classify};
 use crate::layout::{LogView, floor_path, segment_path, writer_path};
-use crate::reader::{Log, view};
+use crate::reader::{Log, Reader, view};
 use crate::{WalError, seal};
 
 /// Failed attempts after which sealing gives up, until it is asked again.
@@ -39,7 +39,8 @@ impl Recoverer {
     /// the race); idempotent. Answers with the log as it is for good.
     ///
     /// # Errors
-    /// [`WalError::Store`] when the store does not answer: ask again.
+    /// [`WalError::Store`] when the store does not answer: ask again. [`WalError::Corrupt`] when a
+    /// segment that was acknowledged is missing: a seal in its place would give up those after it.
     pub async fn seal(&self, writer: WriterId) -> Result<Log, WalError> {
         let (mut creates, mut failures) = (0u32, 0u32);
         loop {
@@ -49,6 +50,7 @@ impl Recoverer {
             let Some(number) = next_seal(&view, creates) else {
                 return Ok(Log::of(writer, view));
             };
+            self.refuse_lost_segment(writer, &view).await?;
             creates = creates.saturating_add(1);
             let path = segment_path(writer, number);
             let bytes = seal::encode(&self.sealer);
@@ -62,6 +64,17 @@ impl Recoverer {
                     sleep(Duration::from_millis(50 << failures)).await;
                 }
                 _ => {}
+            }
+        }
+    }
+
+    async fn refuse_lost_segment(&self, writer: WriterId, view: &LogView) -> Result<(), WalError> {
+        let reader = Reader::new(Arc::clone(&self.store));
+        match reader.lost_in(writer, view).await? {
+            None => Ok(()),
+            Some((lost, by)) => {
+                let problem = format!("is missing, and segment {by} was made after it");
+                Err(WalError::corrupt(segment_path(writer, lost), problem))
             }
         }
     }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Mark;
 
-pub(crate) use decode::{Tail, decode, decode_part, decode_tail};
+pub(crate) use decode::{PartBatches, Tail, decode, decode_footer, decode_part, decode_tail};
 pub(crate) use encode::{combine, encode};
 
 const MAGIC: &[u8; 8] = b"LLWALSEG";
@@ -47,6 +47,17 @@ pub(crate) struct Footer {
     /// Ids of the batches that other ingesters forwarded and whose rows are here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) forwarded_batches: Vec<String>,
+    /// The writer's last delivered segment when this one was encoded: it and all before it were in
+    /// the store by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delivered: Option<SegmentSeq>,
+}
+
+/// What goes into a footer besides the parts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Notes {
+    pub(crate) marks: Vec<Mark>,
+    pub(crate) delivered: Option<SegmentSeq>,
 }
 
 /// One table's rows in a segment.
@@ -88,6 +99,9 @@ pub struct SegmentIndex {
     pub idempotency_keys: Vec<String>,
     /// Ids of the batches that other ingesters forwarded and whose rows are here.
     pub forwarded_batches: Vec<String>,
+    /// A segment of the same writer that was in the store, with all before it, when this one was
+    /// made: below it only trimming makes a gap.
+    pub delivered: Option<SegmentSeq>,
 }
 
 impl SegmentIndex {
@@ -122,6 +136,7 @@ impl From<Footer> for SegmentIndex {
             parts: footer.parts.into_iter().map(part).collect(),
             idempotency_keys: footer.idempotency_keys,
             forwarded_batches: footer.forwarded_batches,
+            delivered: footer.delivered,
         }
     }
 }

@@ -190,7 +190,7 @@ struct Prepared {
     /// Encoded; absent before the first attempt.
     bytes: Option<Bytes>,
     parts: Vec<TablePart>,
-    marks: Vec<Mark>,
+    notes: segment::Notes,
     content: Kind,
 }
 
@@ -375,7 +375,7 @@ impl Driver {
                 let mut prepared = Prepared::default();
                 for rows in appends.iter().filter_map(|id| self.rows.remove(id)) {
                     prepared.parts.extend(rows.parts);
-                    prepared.marks.extend(rows.mark);
+                    prepared.notes.marks.extend(rows.mark);
                 }
                 self.appends.insert(seq, appends);
                 prepared
@@ -388,7 +388,10 @@ impl Driver {
         }
     }
 
-    fn attempt(&mut self, seq: SegmentSeq, prepared: Prepared, delay: Duration) {
+    fn attempt(&mut self, seq: SegmentSeq, mut prepared: Prepared, delay: Duration) {
+        if prepared.bytes.is_none() {
+            prepared.notes.delivered = self.progress.borrow().delivered;
+        }
         let (store, writer, compression) = (Arc::clone(&self.store), self.id, self.compression);
         self.attempts.spawn(async move {
             sleep(delay).await;
@@ -437,7 +440,7 @@ async fn encode(
 ) -> Result<Prepared, Arc<str>> {
     let work = move || {
         let parts = segment::combine(prepared.parts)?;
-        let bytes = segment::encode(writer, seq, &parts, &prepared.marks, compression)?;
+        let bytes = segment::encode(writer, seq, &parts, &prepared.notes, compression)?;
         Ok::<_, arrow::error::ArrowError>(Prepared { bytes: Some(bytes), parts, ..prepared })
     };
     match tokio::task::spawn_blocking(work).await {

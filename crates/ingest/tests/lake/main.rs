@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod once;
+mod recovery;
 mod routing;
 
 use std::sync::Arc;

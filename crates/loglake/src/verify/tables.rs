@@ -15,7 +15,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::Report;
+use super::{Report, history};
 
 /// Every table's watermarks.
 pub type Watermarks = HashMap<TableId, HashMap<WriterId, SegmentSeq>>;
@@ -53,8 +53,12 @@ async fn walk_table(
     // Newer than the listing, so that a file committed meanwhile is no orphan.
     let snapshot = table.refresh().await?;
     let mut named = HashSet::new();
+    let mut contents: HashMap<u64, &Path> = HashMap::new();
     for file in snapshot.files() {
         let path = absolute(table, &file.path);
+        if let Some(twin) = file.checksum.and_then(|sum| contents.insert(sum, &file.path)) {
+            report.found(format!("{path}: holds the same rows as {}", absolute(table, twin)));
+        }
         if let Err(e) = check_file(store, &path, file).await {
             report.found(format!("{path}: {e:#}"));
         }
@@ -63,6 +67,9 @@ async fn walk_table(
         }
         report.files += 1;
         report.rows += file.rows;
+    }
+    for finding in history::check(&table.history().await?) {
+        report.found(format!("{}/_delta_log: {finding}", table.root()));
     }
     let log = absolute(table, &Path::from("_delta_log"));
     for object in objects {
@@ -95,8 +102,22 @@ async fn check_file(
         bytes.len(),
         file.bytes
     );
-    let (partition, claimed) = (file.partition, file.rows);
-    tokio::task::spawn_blocking(move || check_rows(bytes, partition, claimed)).await?
+    let (partition, claimed, checksum) = (file.partition, file.rows, file.checksum);
+    let work = move || {
+        check_content(&bytes, checksum)?;
+        check_rows(bytes, partition, claimed)
+    };
+    tokio::task::spawn_blocking(work).await?
+}
+
+fn check_content(bytes: &[u8], expected: Option<u64>) -> anyhow::Result<()> {
+    let Some(expected) = expected else { return Ok(()) };
+    let actual = twox_hash::XxHash3_64::oneshot(bytes);
+    anyhow::ensure!(
+        actual == expected,
+        "has checksum {actual:016x}, the table claims {expected:016x}"
+    );
+    Ok(())
 }
 
 /// Decodes every row: the count is the claimed one, and each row belongs to the partition.

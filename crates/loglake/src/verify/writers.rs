@@ -1,19 +1,16 @@
-//! The writers' logs: every segment whole and where it says it is, no gap, no watermark beyond the
-//! log's end.
+//! The writers' logs: every segment whole and where it says it is, none missing, nothing left of a
+//! writer that is forgotten, no watermark beyond the log's end.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::TryStreamExt;
 use loglake_model::{SegmentSeq, WriterId};
-use loglake_wal::{Log, Reader};
+use loglake_wal::{Log, Reader, WalError};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
 use super::Report;
 use super::tables::Watermarks;
-use crate::settings::IN_FLIGHT_CEILING;
 
 pub async fn walk(
     store: &Arc<dyn ObjectStore>,
@@ -21,62 +18,62 @@ pub async fn walk(
     watermarks: &Watermarks,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    for writer in reader.writers().await? {
+    // Before the marks: a writer's mark is made before its log, and goes after it.
+    let with_logs = with_logs(store).await?;
+    let writers: HashSet<WriterId> = reader.writers().await?.into_iter().collect();
+    for writer in &writers {
         report.writers += 1;
-        let log = reader.log(writer).await?;
-        for (seq, _) in &log.segments {
-            report.segments += 1;
-            if let Err(e) = reader.segment(writer, *seq).await {
-                report.found(format!("_wal/{writer}/{:020}: {e}", seq.0));
-            }
-        }
-        check_gap(store, reader, writer, report).await?;
+        let log = walk_segments(reader, *writer, report).await?;
         check_watermarks(&log, watermarks, report);
+        match reader.lost(*writer).await {
+            Ok(None) => {}
+            Ok(Some(lost)) => report.found(format!(
+                "{}: is missing, and a segment that was made after it is there",
+                segment(*writer, lost)
+            )),
+            Err(e @ WalError::Corrupt { .. }) => report.found(e.to_string()),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    for writer in with_logs.difference(&writers) {
+        for (seq, _) in reader.log(*writer).await?.segments {
+            report.found(format!(
+                "{}: not committed, and its writer is forgotten",
+                segment(*writer, seq)
+            ));
+        }
     }
     Ok(())
 }
 
-/// Looks again this often, this far apart: a living writer has several segments on their way, and a
-/// later one may arrive first.
-const LOOKS: usize = 5;
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+async fn with_logs(store: &Arc<dyn ObjectStore>) -> anyhow::Result<HashSet<WriterId>> {
+    let folders = store.list_with_delimiter(Some(&Path::from("_wal"))).await?.common_prefixes;
+    Ok(folders.iter().filter_map(|folder| folder.filename()?.parse().ok()).collect())
+}
 
-/// A writer that ended leaves at most the segments that were on their way behind a gap: they are void
-/// and were never acknowledged, like those behind a seal. More of them can only be there when one
-/// between was lost.
-async fn check_gap(
-    store: &Arc<dyn ObjectStore>,
+async fn walk_segments(
     reader: &Reader,
     writer: WriterId,
     report: &mut Report,
-) -> anyhow::Result<()> {
-    let folder = Path::from(format!("_wal/{writer}"));
-    let mut lost = None;
-    for _ in 0..LOOKS {
-        let names: Vec<String> = store
-            .list(Some(&folder))
-            .try_filter_map(async |object| Ok(object.location.filename().map(str::to_owned)))
-            .try_collect()
-            .await?;
-        let numbers: BTreeSet<u64> = names.iter().filter_map(|name| name.parse().ok()).collect();
-        lost = lost_segment(end_of(&reader.log(writer).await?), &numbers);
-        if lost.is_none() {
-            return Ok(());
+) -> anyhow::Result<Log> {
+    let log = reader.log(writer).await?;
+    for (seq, _) in &log.segments {
+        report.segments += 1;
+        match reader.segment(writer, *seq).await {
+            Ok(_) => {}
+            // A living lake goes on: it may have been trimmed since the listing.
+            Err(WalError::Gone { .. }) if reader.log(writer).await?.floor >= Some(*seq) => {}
+            Err(e @ (WalError::Corrupt { .. } | WalError::Gone { .. })) => {
+                report.found(format!("{}: {e}", segment(writer, *seq)));
+            }
+            Err(e) => return Err(e.into()),
         }
-        tokio::time::sleep(BETWEEN_LOOKS).await;
     }
-    if let Some(lost) = lost {
-        report.found(format!("_wal/{writer}/{lost:020}: is missing, and later segments are there"));
-    }
-    Ok(())
+    Ok(log)
 }
 
-/// The number right after the log's end, when it is free and more higher ones are taken than can have
-/// been on their way with it.
-fn lost_segment(end: Option<SegmentSeq>, numbers: &BTreeSet<u64>) -> Option<u64> {
-    let next = end.map_or(0, |end| end.0 + 1);
-    let beyond = numbers.range(next + 1..).count();
-    (beyond >= IN_FLIGHT_CEILING && !numbers.contains(&next)).then_some(next)
+fn segment(writer: WriterId, seq: SegmentSeq) -> String {
+    format!("_wal/{writer}/{:020}", seq.0)
 }
 
 /// The last segment that was valid, trimmed or not.
@@ -95,20 +92,4 @@ fn check_watermarks(log: &Log, watermarks: &Watermarks, report: &mut Report) {
 
 fn beyond_end(writer: WriterId, watermark: SegmentSeq, table: &loglake_model::TableId) -> String {
     format!("table {table}: its watermark {watermark} of writer {writer} is beyond the log's end")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hole_is_a_lost_segment_unless_a_dying_writer_can_have_left_it() {
-        let numbers = |from: u64, to: u64| (from..=to).collect();
-        let many = IN_FLIGHT_CEILING as u64;
-        assert_eq!(lost_segment(Some(SegmentSeq(4)), &numbers(6, 5 + many)), Some(5));
-        assert_eq!(lost_segment(Some(SegmentSeq(4)), &numbers(6, 4 + many)), None);
-        assert_eq!(lost_segment(Some(SegmentSeq(4)), &numbers(5, 5 + many)), None);
-        assert_eq!(lost_segment(None, &numbers(1, many)), Some(0));
-        assert_eq!(lost_segment(None, &BTreeSet::new()), None);
-    }
 }

@@ -166,7 +166,7 @@ impl SmallLake {
             self.store.put(&location, file.bytes.into()).await.expect("a put");
             let modified = StoppedClock.now();
             let (partition, rows, stats) = (file.partition, file.rows, file.stats);
-            files.push(DataFile { path, partition, bytes, rows, stats, modified });
+            files.push(DataFile { path, partition, bytes, rows, stats, modified, checksum: None });
         }
         let (from, to) = (from.map(SegmentSeq), SegmentSeq(to));
         let flush = Flush { writer, from, to, files };

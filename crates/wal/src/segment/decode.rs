@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::{RecordBatch as RecordBatchMessage, root_as_message};
+use bytes::Bytes;
 
 use super::{
     END_MAGIC, Footer, FooterPart, HEADER_BYTES, MAGIC, ROWS_BYTES_MAX, TRAILER_BYTES, VERSION,
@@ -82,16 +83,21 @@ fn check(footer: &Footer, footer_start: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// The batches of a part, from exactly its bytes.
-///
-/// # Errors
-/// What is wrong with them, in words.
-pub(crate) fn decode_part(bytes: &[u8], part: &FooterPart) -> Result<Vec<RecordBatch>, String> {
+fn check_part(bytes: &[u8], part: &FooterPart) -> Result<(), String> {
     let actual = checksum(bytes);
     if actual != part.checksum {
         let (table, expected) = (part.table, &part.checksum);
         return Err(format!("part of table {table} has checksum {actual}, expected {expected}"));
     }
+    Ok(())
+}
+
+/// The batches of a part, from exactly its bytes.
+///
+/// # Errors
+/// What is wrong with them, in words.
+pub(crate) fn decode_part(bytes: &[u8], part: &FooterPart) -> Result<Vec<RecordBatch>, String> {
+    check_part(bytes, part)?;
     // The checksum holds, so these are the bytes that somebody meant to write. Should that have
     // been somebody else, arrow may still find a way to panic over them.
     let decoded = catch_unwind(AssertUnwindSafe(|| decode_streams(bytes, &part.streams)))
@@ -103,6 +109,73 @@ pub(crate) fn decode_part(bytes: &[u8], part: &FooterPart) -> Result<Vec<RecordB
         return Err(format!("part of table {table} has {rows} rows, expected {expected}"));
     }
     Ok(decoded)
+}
+
+/// The batches of a part, one after the other: what is in memory at once is the part's bytes and a
+/// batch. After an error there is nothing more.
+pub(crate) struct PartBatches {
+    /// What is not begun yet.
+    bytes: Bytes,
+    streams: std::vec::IntoIter<u64>,
+    current: Option<StreamReader<Cursor<Bytes>>>,
+    rows_left: u64,
+}
+
+impl PartBatches {
+    /// From exactly the part's bytes.
+    ///
+    /// # Errors
+    /// When the checksum does not hold, in words.
+    pub(crate) fn new(bytes: Bytes, part: &FooterPart) -> Result<Self, String> {
+        check_part(&bytes, part)?;
+        let streams = part.streams.clone().into_iter();
+        Ok(Self { bytes, streams, current: None, rows_left: part.rows })
+    }
+
+    fn advance(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        loop {
+            if let Some(batch) = self.current.as_mut().and_then(Iterator::next) {
+                return batch.map(Some);
+            }
+            let Some(length) = self.streams.next() else { return Ok(None) };
+            let length = usize::try_from(length).ok().filter(|length| *length <= self.bytes.len());
+            let Some(length) = length else {
+                return Err(ArrowError::IpcError("a stream is cut off".to_owned()));
+            };
+            let stream = self.bytes.split_to(length);
+            check_lengths(&stream)?;
+            self.current = Some(StreamReader::try_new(Cursor::new(stream), None)?);
+        }
+    }
+
+    fn end(&mut self) {
+        self.streams = vec![].into_iter();
+        self.current = None;
+        self.rows_left = 0;
+    }
+}
+
+impl Iterator for PartBatches {
+    type Item = Result<RecordBatch, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let advanced = catch_unwind(AssertUnwindSafe(|| self.advance()));
+        let problem = match advanced {
+            Ok(Ok(Some(batch))) => match self.rows_left.checked_sub(batch.num_rows() as u64) {
+                Some(left) => {
+                    self.rows_left = left;
+                    return Some(Ok(batch));
+                }
+                None => "more rows than its footer says".to_owned(),
+            },
+            Ok(Ok(None)) if self.rows_left == 0 => return None,
+            Ok(Ok(None)) => format!("{} rows fewer than its footer says", self.rows_left),
+            Ok(Err(e)) => e.to_string(),
+            Err(_) => "decoder panicked".to_owned(),
+        };
+        self.end();
+        Some(Err(problem))
+    }
 }
 
 fn decode_streams(mut bytes: &[u8], streams: &[u64]) -> Result<Vec<RecordBatch>, ArrowError> {
@@ -177,6 +250,22 @@ fn check_buffers(batch: &RecordBatchMessage<'_>, body: &[u8]) -> Result<(), Arro
 /// # Errors
 /// What is wrong with it, in words.
 pub(crate) fn decode(object: &[u8]) -> Result<(Footer, Vec<TablePart>), String> {
+    let footer = decode_footer(object)?;
+    let mut parts = Vec::with_capacity(footer.parts.len());
+    for part in &footer.parts {
+        // In bounds: the parts fill the object, as `check` saw.
+        let bytes = part.range().and_then(|r| object.get(r.start as usize..r.end as usize));
+        let bytes = bytes.ok_or_else(|| format!("part of table {} is cut off", part.table))?;
+        parts.push(TablePart { table: part.table, batches: decode_part(bytes, part)? });
+    }
+    Ok((footer, parts))
+}
+
+/// The footer of a whole segment, and what is before the parts verified.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(crate) fn decode_footer(object: &[u8]) -> Result<Footer, String> {
     let Tail::Footer(footer) = decode_tail(object, object.len() as u64)? else {
         return Err("the footer is cut off".to_owned());
     };
@@ -186,12 +275,5 @@ pub(crate) fn decode(object: &[u8]) -> Result<(Footer, Vec<TablePart>), String> 
     if !object.starts_with(&header) {
         return Err("does not begin as a segment does".to_owned());
     }
-    let mut parts = Vec::with_capacity(footer.parts.len());
-    for part in &footer.parts {
-        // In bounds: the parts fill the object, as `check` saw.
-        let bytes = part.range().and_then(|r| object.get(r.start as usize..r.end as usize));
-        let bytes = bytes.ok_or_else(|| format!("part of table {} is cut off", part.table))?;
-        parts.push(TablePart { table: part.table, batches: decode_part(bytes, part)? });
-    }
-    Ok((footer, parts))
+    Ok(footer)
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use loglake_model::{SegmentSeq, TIMESTAMP, WriterId};
 
 use super::{
-    END_MAGIC, Footer, FooterPart, HEADER_BYTES, MAGIC, ROWS_BYTES_MAX, VERSION, checksum,
+    END_MAGIC, Footer, FooterPart, HEADER_BYTES, MAGIC, Notes, ROWS_BYTES_MAX, VERSION, checksum,
 };
 use crate::{Mark, SegmentCompression, TablePart, batch_bytes};
 
@@ -91,7 +91,7 @@ pub(crate) fn encode(
     writer: WriterId,
     sequence: SegmentSeq,
     parts: &[TablePart],
-    marks: &[Mark],
+    notes: &Notes,
     compression: SegmentCompression,
 ) -> Result<Bytes, ArrowError> {
     let rows_bytes: usize = parts.iter().flat_map(|part| &part.batches).map(batch_bytes).sum();
@@ -108,14 +108,21 @@ pub(crate) fn encode(
         .map(|part| encode_part(part, compression, &mut out))
         .collect::<Result<_, _>>()?;
     let (mut idempotency_keys, mut forwarded_batches) = (vec![], vec![]);
-    for mark in marks {
+    for mark in &notes.marks {
         match mark {
             Mark::IdempotencyKey(key) => idempotency_keys.push(key.clone()),
             Mark::ForwardedBatch(id) => forwarded_batches.push(id.clone()),
         }
     }
-    let footer =
-        Footer { version: VERSION, writer, sequence, parts, idempotency_keys, forwarded_batches };
+    let footer = Footer {
+        version: VERSION,
+        writer,
+        sequence,
+        parts,
+        idempotency_keys,
+        forwarded_batches,
+        delivered: notes.delivered,
+    };
     let json = serde_json::to_vec(&footer).map_err(|e| ArrowError::ExternalError(Box::new(e)))?;
     out.extend_from_slice(&json);
     out.extend_from_slice(&(json.len() as u64).to_le_bytes());

@@ -80,8 +80,30 @@ fn a_segment_reads_back_with_its_index() {
 }
 
 #[test]
+fn a_part_comes_batch_by_batch_and_its_damage_is_found() {
+    let object = encode(WRITER, SEQ, &sample(), &Notes::default(), SegmentCompression::Zstd);
+    let object = object.unwrap();
+    let footer = decode_footer(&object).unwrap();
+    for (part, expected) in footer.parts.iter().zip(sample()) {
+        let range = part.range().unwrap();
+        let bytes = object.slice(range.start as usize..range.end as usize);
+        let batches: Result<Vec<_>, _> = PartBatches::new(bytes.clone(), part).unwrap().collect();
+        assert_eq!(batches.unwrap(), expected.batches);
+        let mut broken = bytes.to_vec();
+        broken[20] ^= 1;
+        assert!(PartBatches::new(broken.into(), part).is_err());
+        for rows in [part.rows + 1, part.rows - 1] {
+            let wrong = FooterPart { rows, ..part.clone() };
+            let batches: Vec<_> = PartBatches::new(bytes.clone(), &wrong).unwrap().collect();
+            assert!(batches.last().unwrap().is_err(), "{batches:?}");
+        }
+    }
+}
+
+#[test]
 fn the_end_of_the_object_is_enough_for_the_index_and_one_range_for_a_part() {
-    let object = encode(WRITER, SEQ, &sample(), &[], SegmentCompression::Zstd).unwrap();
+    let object =
+        encode(WRITER, SEQ, &sample(), &Notes::default(), SegmentCompression::Zstd).unwrap();
     let size = object.len() as u64;
     let Tail::NeedsBytes(needed) = decode_tail(&object[object.len() - 30..], size).unwrap() else {
         panic!("30 bytes cannot hold the footer");
@@ -95,7 +117,8 @@ fn the_end_of_the_object_is_enough_for_the_index_and_one_range_for_a_part() {
 
 #[test]
 fn every_segment_is_longer_than_a_seal() {
-    let empty = encode(WRITER, SegmentSeq(0), &[], &[], SegmentCompression::Zstd).unwrap();
+    let empty =
+        encode(WRITER, SegmentSeq(0), &[], &Notes::default(), SegmentCompression::Zstd).unwrap();
     assert!(empty.len() as u64 > crate::seal::SEAL_BYTES);
     assert_eq!(decode(&empty).unwrap().1, []);
     assert!(decode(&crate::seal::encode("x")).is_err());
@@ -103,7 +126,8 @@ fn every_segment_is_longer_than_a_seal() {
 
 #[test]
 fn every_flipped_bit_and_every_cut_is_found() {
-    let object = encode(WRITER, SEQ, &sample(), &[], SegmentCompression::Zstd).unwrap();
+    let object =
+        encode(WRITER, SEQ, &sample(), &Notes::default(), SegmentCompression::Zstd).unwrap();
     for bit in 0..object.len() * 8 {
         let mut broken = object.to_vec();
         broken[bit / 8] ^= 1 << (bit % 8);
@@ -124,7 +148,7 @@ fn small_dictionaries_that_do_not_fit_into_one_stay_apart() {
     };
     let parts = combine(vec![part(1, vec![batch(0), batch(100)])]).unwrap();
     assert_eq!(parts[0].batches.len(), 2);
-    let object = encode(WRITER, SEQ, &parts, &[], SegmentCompression::Lz4).unwrap();
+    let object = encode(WRITER, SEQ, &parts, &Notes::default(), SegmentCompression::Lz4).unwrap();
     assert_eq!(decode(&object).unwrap().1, parts);
 }
 
@@ -132,7 +156,7 @@ fn small_dictionaries_that_do_not_fit_into_one_stay_apart() {
 fn slices_are_written_without_the_rest() {
     let long = ints(&(0..100_000).collect::<Vec<_>>());
     let parts = [part(1, vec![long.slice(500, 2)])];
-    let object = encode(WRITER, SEQ, &parts, &[], SegmentCompression::Zstd).unwrap();
+    let object = encode(WRITER, SEQ, &parts, &Notes::default(), SegmentCompression::Zstd).unwrap();
     assert!(object.len() < 2_000, "{}", object.len());
     assert_eq!(decode(&object).unwrap().1, [part(1, vec![ints(&[500, 501])])]);
 }
@@ -150,7 +174,7 @@ proptest! {
             .map(|(n, batches)| part(*n, batches.iter().map(|b| ints(b)).collect()))
             .collect();
         let combined = combine(parts.clone()).unwrap();
-        let object = encode(WRITER, SEQ, &combined, &[], SegmentCompression::Zstd).unwrap();
+        let object = encode(WRITER, SEQ, &combined, &Notes::default(), SegmentCompression::Zstd).unwrap();
         let (_, back) = decode(&object).unwrap();
         prop_assert_eq!(&back, &combined);
         let values = |parts: &[TablePart], n: u128| -> Vec<i64> {
@@ -168,7 +192,7 @@ proptest! {
     /// Also when somebody made the checksums fit.
     #[test]
     fn foreign_bytes_never_panic(at in any::<prop::sample::Index>(), byte: u8, mut junk: Vec<u8>) {
-        let object = encode(WRITER, SEQ, &sample(), &[], SegmentCompression::Zstd).unwrap();
+        let object = encode(WRITER, SEQ, &sample(), &Notes::default(), SegmentCompression::Zstd).unwrap();
         let Tail::Footer(footer) = decode_tail(&object, object.len() as u64).unwrap() else {
             return Err(TestCaseError::fail("a footer"));
         };
