@@ -1,7 +1,6 @@
 //! A lake, opened: the store, the tables and what works on them, by role.
 
 mod format;
-mod fresh;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use loglake_coord::{Coordinator, Etcd, EtcdSettings, InProcess, Member, Role};
 use loglake_ingest::{IngestDependencies, Ingester, recover_orphans};
 use loglake_model::ErrorKind;
 use loglake_query::{QueryDeps, QueryEngine};
-use loglake_server::{Channels, MemberPeers};
+use loglake_server::{Channels, MemberPeers, MembersRows, OwnRows};
 use loglake_table::Catalog;
 use loglake_wal::Reader;
 use object_store::ObjectStore;
@@ -50,18 +49,21 @@ impl Lake {
         let channels = Arc::new(Channels::new(settings.token.as_deref()));
         let ingester = match settings.has_role(Role::Ingest) {
             true => {
+                let channels = Arc::clone(&channels);
                 let peers = MemberPeers::follow(coordinator.as_ref(), id.clone(), channels);
                 let dependencies = dependencies.clone();
                 Some(Ingester::start(dependencies, settings.ingest(), Arc::new(peers)).await?)
             }
             false => None,
         };
+        let own = OwnRows::new(ingester.clone());
+        let fresh = MembersRows::new(own, coordinator.as_ref(), channels, settings.fresh());
         let engine = Arc::new(QueryEngine::new(
             QueryDeps {
                 store: Arc::clone(&store),
                 catalog: Arc::clone(&catalog),
                 segments: Reader::new(store),
-                fresh: Arc::new(fresh::OwnRows::new(ingester.clone())),
+                fresh: Arc::new(fresh),
                 coordinator: Arc::clone(&coordinator),
                 clock,
             },

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::SchemaProvider;
 use datafusion::catalog::TableProvider;
@@ -13,7 +12,6 @@ use datafusion::catalog::information_schema::{
 };
 use datafusion::common::ParamValues;
 use datafusion::datasource::ViewTable;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
@@ -22,13 +20,13 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 use loglake_coord::Coordinator;
-use loglake_model::{Clock, TenantName};
+use loglake_model::{Clock, TenantName, WriterId};
 use loglake_table::Catalog;
 use loglake_wal::Reader;
 use object_store::ObjectStore;
 use tokio::time::timeout_at;
 
-use crate::answer::{AnswerStream, Deadline, QueryAnswer};
+use crate::answer::{AnswerStream, Deadline, QueryAnswer, Started};
 use crate::catalog::{LAKE, OneCatalog, PUBLIC, QueryCatalog, Relations};
 use crate::facts::{FACTS, FactSources, FactTable};
 use crate::lake_table::LakeTable;
@@ -98,9 +96,12 @@ pub enum RelationKind {
 }
 
 /// What a query wants of the tables it names.
-#[derive(Clone, Copy, PartialEq)]
-enum Want {
-    Rows,
+#[derive(Clone, Copy)]
+enum Want<'a> {
+    /// Of these writers from their segments, even when their processes can be asked.
+    Rows {
+        shunned: &'a BTreeSet<WriterId>,
+    },
     Columns,
 }
 
@@ -126,10 +127,10 @@ impl QueryEngine {
         let deadline = Deadline::after(asked.min(self.timeout_max));
         let started = timeout_at(deadline.at, self.start(&request, query.facts())).await;
         match started.unwrap_or_else(|_| Err(deadline.error())) {
-            Ok((first, rest)) => Ok(QueryAnswer {
+            Ok(started) => Ok(QueryAnswer {
                 id: query.facts().id.clone(),
-                schema: rest.schema(),
-                stream: Box::pin(AnswerStream::new(first, rest, deadline, query)),
+                schema: started.rest.schema(),
+                stream: Box::pin(AnswerStream::new(started, deadline, query)),
             }),
             Err(error) => {
                 query.failed(&error);
@@ -188,15 +189,21 @@ impl QueryEngine {
         &self,
         request: &QueryRequest,
         query: &QueryFacts,
-    ) -> Result<(Option<RecordBatch>, SendableRecordBatchStream), QueryError> {
+    ) -> Result<Started, QueryError> {
         let statement = parse(&request.sql)?;
         read_only::check_statement(&statement)?;
-        let mut attempt = 1;
+        let (mut attempt, mut shunned) = (1, BTreeSet::new());
         loop {
-            match self.attempt(request, statement.clone(), query).await {
+            match self.attempt(request, statement.clone(), query, &shunned).await {
                 Err(QueryError::Moved { what }) if attempt < ATTEMPTS_MAX => {
                     tracing::debug!(query = query.id, attempt, what, "query begins again");
                     attempt += 1;
+                }
+                Err(QueryError::Unanswered { writers, what })
+                    if writers.iter().any(|writer| !shunned.contains(writer)) =>
+                {
+                    tracing::debug!(query = query.id, what, "query begins again with segments");
+                    shunned.extend(writers);
                 }
                 ended => return ended,
             }
@@ -208,8 +215,10 @@ impl QueryEngine {
         request: &QueryRequest,
         statement: Statement,
         query: &QueryFacts,
-    ) -> Result<(Option<RecordBatch>, SendableRecordBatchStream), QueryError> {
-        let state = self.bind(&request.tenant, &statement, Want::Rows, query).await?;
+        shunned: &BTreeSet<WriterId>,
+    ) -> Result<Started, QueryError> {
+        let want = Want::Rows { shunned };
+        let state = self.bind(&request.tenant, &statement, want, query).await?;
         let mut plan = self.plan(&request.tenant, &state, statement).await?;
         if !request.parameters.is_empty() {
             let values = request.parameters.iter().map(|v| v.clone().into()).collect();
@@ -218,7 +227,7 @@ impl QueryEngine {
         let physical = state.create_physical_plan(&plan).await?;
         let mut rest = execute_stream(physical, state.task_ctx())?;
         let first = rest.next().await.transpose()?;
-        Ok((first, rest))
+        Ok(Started { first, rest, bound: state })
     }
 
     /// A session in which everything that the statement names is bound.
@@ -226,7 +235,7 @@ impl QueryEngine {
         &self,
         tenant: &TenantName,
         statement: &Statement,
-        want: Want,
+        want: Want<'_>,
         query: &QueryFacts,
     ) -> Result<SessionState, QueryError> {
         let named = Named::in_statement(self.sessions.template(), statement)?;
@@ -239,7 +248,7 @@ impl QueryEngine {
         &self,
         tenant: &TenantName,
         named: &Named,
-        want: Want,
+        want: Want<'_>,
         query: &QueryFacts,
     ) -> Result<BoundRelations, QueryError> {
         let runtime = self.sessions.runtime_of(query)?;
@@ -247,14 +256,15 @@ impl QueryEngine {
         let shown = match (named.everything, want) {
             (true, _) => self.reader.catalog().tables(tenant).await?.into_iter().collect(),
             (false, Want::Columns) => named.tables.clone(),
-            (false, Want::Rows) => BTreeSet::new(),
+            (false, Want::Rows { .. }) => BTreeSet::new(),
         };
         for (table, version) in self.reader.shapes(tenant, &shown).await? {
             let name = table.name().to_string();
             public.insert(name, Arc::new(LakeTable::shape(&table, version)));
         }
-        if want == Want::Rows {
-            let bound = self.reader.bind(tenant, &named.tables, &runtime.memory_pool).await?;
+        if let Want::Rows { shunned } = want {
+            let pool = &runtime.memory_pool;
+            let bound = self.reader.bind(tenant, &named.tables, shunned, pool).await?;
             for (name, table) in bound {
                 public.insert(name.to_string(), Arc::new(LakeTable::new(table)));
             }

@@ -39,5 +39,8 @@ pub use engine::{
     Described, QueryDeps, QueryEngine, QueryRequest, QuerySettings, Relation, RelationKind,
 };
 pub use error::QueryError;
-pub use fresh::{FreshRows, NoFreshRows};
+pub use fresh::{
+    Filter, FreshAnswer, FreshAnswerer, FreshBatches, FreshError, FreshHead, FreshRows, FreshScan,
+    InvalidMessage, NoFreshRows, Selection, Unanswered, UpTo, decode_head, encode_scan,
+};
 pub use views::{VIEWS, View};

@@ -85,6 +85,14 @@ impl Sessions {
     }
 }
 
+/// A session that knows the functions of SQL and nothing else.
+pub(crate) fn functions() -> Result<SessionState> {
+    let mut state =
+        SessionStateBuilder::new().with_config(config()).with_default_features().build();
+    datafusion_functions_json::register_all(&mut state)?;
+    Ok(state)
+}
+
 fn time(timestamp: Timestamp) -> DateTime<chrono::Utc> {
     DateTime::from_timestamp_nanos(timestamp.as_nanos())
 }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod exactly_once;
+mod peers;
 mod pruning;
 mod sql_files;
 mod statements;
