@@ -57,8 +57,10 @@ impl Lake {
             false => None,
         };
         let own = OwnRows::new(ingester.clone());
+        let grpc = settings.advertised(settings.grpc);
+        let queriers = MemberQueriers::new(&grpc, coordinator.as_ref(), Arc::clone(&channels))?;
         let fresh = MembersRows::new(own, coordinator.as_ref(), channels, settings.fresh());
-        let engine = Arc::new(QueryEngine::new(
+        let engine = QueryEngine::new(
             QueryDeps {
                 store: Arc::clone(&store),
                 catalog: Arc::clone(&catalog),
@@ -68,7 +70,8 @@ impl Lake {
                 clock,
             },
             settings.query(),
-        )?);
+        )?;
+        let engine = Arc::new(engine.with_queriers(Arc::new(queriers), settings.spread()));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let lake = Self { ingester, engine, coordinator, tasks, stop };
         lake.join(settings, id).await?;

@@ -14,7 +14,7 @@ use loglake_coord::Role;
 use loglake_format::EncoderSettings;
 use loglake_ingest::IngestSettings;
 use loglake_model::{Limits, PartitionBy};
-use loglake_query::QuerySettings;
+use loglake_query::{QuerySettings, SpreadSettings};
 use loglake_server::FreshSettings;
 use loglake_table::TableSettings;
 use loglake_wal::WalSettings;
@@ -137,6 +137,9 @@ pub struct SqlSettings {
     /// ingester's segments from the bucket, which is slower. Longer delays queries when an ingester
     /// hangs.
     pub fresh_wait_ms: u64,
+    /// Bytes of data files, as stored, from which a query is worked on by all queriers together.
+    /// Smaller ones run where they are asked: sharing them out would cost more than it brings.
+    pub spread_bytes_min: u64,
 }
 
 /// Membership through etcd.
@@ -227,6 +230,7 @@ impl Default for SqlSettings {
             timeout_s: 60,
             spill_bytes_max: 10 << 30,
             fresh_wait_ms: 300,
+            spread_bytes_min: 256 << 20,
         }
     }
 }
@@ -304,6 +308,10 @@ impl Settings {
             timeout: Duration::from_secs(self.query.timeout_s),
             spill_bytes_max: self.query.spill_bytes_max,
         }
+    }
+
+    pub fn spread(&self) -> SpreadSettings {
+        SpreadSettings { bytes_min: self.query.spread_bytes_min }
     }
 
     pub fn fresh(&self) -> FreshSettings {

@@ -46,6 +46,8 @@ pub(crate) struct Started {
     pub(crate) rest: SendableRecordBatchStream,
     /// What the query's names stand for, with the account of its rows' memory.
     pub(crate) bound: SessionState,
+    /// Whether it runs on several queriers.
+    pub(crate) was_spread: bool,
 }
 
 /// DataFusion's stream, with its first batch (which was asked for already), a deadline and the
@@ -56,6 +58,7 @@ pub(crate) struct AnswerStream {
     /// Gone once the answer is over: the work behind it stops with it.
     rest: Option<SendableRecordBatchStream>,
     _bound: SessionState,
+    was_spread: bool,
     deadline: Deadline,
     alarm: Pin<Box<Sleep>>,
     query: RunningQuery,
@@ -64,9 +67,9 @@ pub(crate) struct AnswerStream {
 impl AnswerStream {
     pub(crate) fn new(started: Started, deadline: Deadline, query: RunningQuery) -> Self {
         let alarm = Box::pin(sleep_until(deadline.at));
-        let Started { first, rest, bound } = started;
+        let Started { first, rest, bound, was_spread } = started;
         let schema = rest.schema();
-        Self { schema, first, rest: Some(rest), _bound: bound, deadline, alarm, query }
+        Self { schema, first, rest: Some(rest), _bound: bound, was_spread, deadline, alarm, query }
     }
 
     fn fail(&mut self, error: QueryError) -> Poll<Option<Result<RecordBatch>>> {
@@ -98,7 +101,11 @@ impl Stream for AnswerStream {
                 this.query.sent(batch.num_rows());
                 Poll::Ready(Some(Ok(batch)))
             }
-            Some(Err(error)) => this.fail(error.into()),
+            Some(Err(error)) => {
+                let error = QueryError::from(error);
+                let was_spread = this.was_spread;
+                this.fail(if was_spread { error.of_several_queriers() } else { error })
+            }
             None => {
                 this.rest = None;
                 this.query.done();

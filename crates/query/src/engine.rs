@@ -20,11 +20,12 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 use loglake_coord::Coordinator;
-use loglake_model::{Clock, TenantName, WriterId};
+use loglake_model::{Clock, ErrorKind, TenantName, WriterId};
 use loglake_table::Catalog;
 use loglake_wal::Reader;
 use object_store::ObjectStore;
 use tokio::time::timeout_at;
+use url::Url;
 
 use crate::answer::{AnswerStream, Deadline, QueryAnswer, Started};
 use crate::catalog::{LAKE, OneCatalog, PUBLIC, QueryCatalog, Relations};
@@ -33,6 +34,7 @@ use crate::lake_table::LakeTable;
 use crate::running::{Queries, QueryFacts};
 use crate::session::Sessions;
 use crate::snapshot::LakeReader;
+use crate::spread::{Queriers, QueryWorker, Spread, SpreadSettings};
 use crate::statement::{Named, parse};
 use crate::views::{VIEWS, View};
 use crate::{FreshRows, QueryError, read_only};
@@ -65,6 +67,8 @@ pub struct QueryEngine {
     coordinator: Arc<dyn Coordinator>,
     queries: Arc<Queries>,
     timeout_max: Duration,
+    /// Over other queriers, when there can be any.
+    spread: Option<Spread>,
 }
 
 pub struct QueryRequest {
@@ -95,6 +99,26 @@ pub enum RelationKind {
     View,
 }
 
+/// What the tries of one query so far have shown.
+#[derive(Debug, Default)]
+struct Tries {
+    /// How often the lake had moved on.
+    moved: usize,
+    /// Writers whose processes gave no answer.
+    shunned: BTreeSet<WriterId>,
+    /// Whether the last try ran on several queriers.
+    was_spread: bool,
+    /// Whether an earlier one did and may have lost some of them.
+    after_loss: bool,
+    lost: BTreeSet<Url>,
+}
+
+/// Whether another try with other queriers may succeed.
+const fn may_be_loss(error: &QueryError) -> bool {
+    let kind = error.kind();
+    !matches!(kind, ErrorKind::TimedOut | ErrorKind::Overloaded | ErrorKind::NotAllowed)
+}
+
 /// What a query wants of the tables it names.
 #[derive(Clone, Copy)]
 enum Want<'a> {
@@ -116,7 +140,21 @@ impl QueryEngine {
             coordinator: deps.coordinator,
             queries: Queries::new(deps.clock),
             timeout_max: settings.timeout,
+            spread: None,
         })
+    }
+
+    /// The same, with other queriers to spread large queries over.
+    #[must_use]
+    pub fn with_queriers(mut self, queriers: Arc<dyn Queriers>, settings: SpreadSettings) -> Self {
+        self.spread = Some(Spread::new(queriers, settings, self.sessions.runtime()));
+        self
+    }
+
+    /// What answers other queriers that spread their queries over this one; `None` without
+    /// [`Self::with_queriers`].
+    pub fn worker(&self) -> Option<QueryWorker> {
+        self.spread.as_ref().map(Spread::worker)
     }
 
     /// Plans the query against one snapshot of each table and starts it. Answers once the first
@@ -192,21 +230,40 @@ impl QueryEngine {
     ) -> Result<Started, QueryError> {
         let statement = parse(&request.sql)?;
         read_only::check_statement(&statement)?;
-        let (mut attempt, mut shunned) = (1, BTreeSet::new());
+        let mut tries = Tries::default();
         loop {
-            match self.attempt(request, statement.clone(), query, &shunned).await {
-                Err(QueryError::Moved { what }) if attempt < ATTEMPTS_MAX => {
-                    tracing::debug!(query = query.id, attempt, what, "query begins again");
-                    attempt += 1;
-                }
-                Err(QueryError::Unanswered { writers, what })
-                    if writers.iter().any(|writer| !shunned.contains(writer)) =>
-                {
-                    tracing::debug!(query = query.id, what, "query begins again with segments");
-                    shunned.extend(writers);
-                }
-                ended => return ended,
+            let error = match self.attempt(request, statement.clone(), query, &mut tries).await {
+                Ok(started) => return Ok(started),
+                Err(error) => error,
+            };
+            if !self.begin_again(&error, &mut tries).await {
+                return Err(if tries.was_spread { error.of_several_queriers() } else { error });
             }
+            tracing::debug!(query = query.id, "query begins again: {error}");
+        }
+    }
+
+    /// Whether a query that failed before its first row is tried again, and what is to be different.
+    async fn begin_again(&self, error: &QueryError, tries: &mut Tries) -> bool {
+        match error {
+            QueryError::Moved { .. } => {
+                tries.moved += 1;
+                tries.moved < ATTEMPTS_MAX
+            }
+            QueryError::Unanswered { writers, .. } => {
+                let known = tries.shunned.len();
+                tries.shunned.extend(writers);
+                tries.shunned.len() > known
+            }
+            error => match &self.spread {
+                Some(spread) if tries.was_spread && !tries.after_loss && may_be_loss(error) => {
+                    tries.after_loss = true;
+                    tries.lost = spread.lost().await;
+                    // An error that looks like the query's own is, unless somebody is missing.
+                    error.kind() != ErrorKind::Invalid || !tries.lost.is_empty()
+                }
+                _ => false,
+            },
         }
     }
 
@@ -215,9 +272,9 @@ impl QueryEngine {
         request: &QueryRequest,
         statement: Statement,
         query: &QueryFacts,
-        shunned: &BTreeSet<WriterId>,
+        tries: &mut Tries,
     ) -> Result<Started, QueryError> {
-        let want = Want::Rows { shunned };
+        let want = Want::Rows { shunned: &tries.shunned };
         let state = self.bind(&request.tenant, &statement, want, query).await?;
         let mut plan = self.plan(&request.tenant, &state, statement).await?;
         if !request.parameters.is_empty() {
@@ -225,9 +282,15 @@ impl QueryEngine {
             plan = plan.with_param_values(ParamValues::List(values))?;
         }
         let physical = state.create_physical_plan(&plan).await?;
+        let over = match &self.spread {
+            Some(spread) => spread.over_queriers(&state, &plan, &physical, &tries.lost).await?,
+            None => None,
+        };
+        tries.was_spread = over.is_some();
+        let (state, physical) = over.unwrap_or((state, physical));
         let mut rest = execute_stream(physical, state.task_ctx())?;
         let first = rest.next().await.transpose()?;
-        Ok(Started { first, rest, bound: state })
+        Ok(Started { first, rest, bound: state, was_spread: tries.was_spread })
     }
 
     /// A session in which everything that the statement names is bound.

@@ -67,6 +67,18 @@ impl QueryError {
         Self::Failed { kind, message: message.into() }
     }
 
+    /// The same as an error of a query that ran on several queriers: what nothing else explains, the
+    /// loss of one of them does.
+    pub(crate) fn of_several_queriers(self) -> Self {
+        match self {
+            Self::Failed { kind: ErrorKind::Internal, message } => Self::failed(
+                ErrorKind::Retry,
+                format!("a querier that worked on the query was lost: {message}"),
+            ),
+            other => other,
+        }
+    }
+
     /// The same mistake in the SQL as one about something that does not exist.
     pub(crate) fn not_found(mut self) -> Self {
         if let Self::Sql { kind, .. } = &mut self {

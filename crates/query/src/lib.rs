@@ -27,6 +27,7 @@ mod reader;
 mod running;
 mod session;
 mod snapshot;
+mod spread;
 mod statement;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -43,4 +44,5 @@ pub use fresh::{
     Filter, FreshAnswer, FreshAnswerer, FreshBatches, FreshError, FreshHead, FreshRows, FreshScan,
     InvalidMessage, NoFreshRows, Selection, Unanswered, UpTo, decode_head, encode_scan,
 };
+pub use spread::{Queriers, QueryWorker, SpreadSettings};
 pub use views::{VIEWS, View};

@@ -4,6 +4,7 @@ mod bounds;
 mod exactly_once;
 mod peers;
 mod pruning;
+mod spread;
 mod sql_files;
 mod statements;
 

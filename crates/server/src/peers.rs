@@ -9,7 +9,8 @@
 //! | `DoAction` `loglake.key_fate` | what became of a request with an idempotency key |
 //!
 //! [`channels`] and [`members`] are the calling side, [`service`] the answering one, [`wire`] what
-//! goes between them; [`fresh`] is both sides of reading fresh rows.
+//! goes between them; [`fresh`] is both sides of reading fresh rows. Queriers that work on each other's
+//! queries ([`queriers`]) speak the protocol of `datafusion-distributed`.
 //!
 //! [`Standing`]: loglake_ingest::Standing
 
@@ -18,6 +19,7 @@ pub(crate) mod fresh;
 mod members;
 mod own;
 mod patience;
+mod queriers;
 pub(crate) mod service;
 #[cfg(test)]
 mod tests;
@@ -27,3 +29,4 @@ pub use channels::Channels;
 pub use fresh::{FreshSettings, MembersRows};
 pub use members::MemberPeers;
 pub use own::OwnRows;
+pub use queriers::MemberQueriers;
