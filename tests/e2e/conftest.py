@@ -58,7 +58,10 @@ class Maker:
 
     def __call__(self, kind: str = "directory", start: bool = True, **options) -> Loglake:
         folder = self.tmp.mktemp("lake")
-        if kind == "minio":
+        # Another process of the same lake.
+        if beside := options.pop("beside", None):
+            options = {"store": beside.store, "etcd": beside.etcd, "env": beside.env} | options
+        elif kind == "minio":
             minio = options.pop("minio", None) or self.request.getfixturevalue("minio")
             etcd = options.pop("etcd", None) or self.request.getfixturevalue("etcd")
             endpoint = options.pop("endpoint", None)

@@ -50,6 +50,8 @@ pub(crate) struct Load {
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     tables: HashMap<TableId, TableBuffer>,
+    /// The last segment that came in: all before it came too.
+    newest: Option<SegmentSeq>,
     trim: TrimLedger,
 }
 
@@ -73,6 +75,7 @@ impl Buffer {
         parts: impl IntoIterator<Item = (TableId, Vec<RecordBatch>)>,
         now: Instant,
     ) -> usize {
+        self.newest = self.newest.max(Some(seq));
         let (mut tables, mut held) = (vec![], 0);
         for (id, batches) in parts {
             let Some(buffer) = self.tables.get_mut(&id).filter(|b| b.let_go < Some(seq)) else {
@@ -121,17 +124,24 @@ impl Buffer {
         freed
     }
 
-    /// Rows above a watermark; `None` when rows above it were let go.
-    pub(crate) fn rows_above(
+    /// The last segment whose rows are here or were.
+    pub(crate) const fn newest(&self) -> Option<SegmentSeq> {
+        self.newest
+    }
+
+    /// Rows above a watermark and at or below a last segment; `None` when some of them were let go.
+    pub(crate) fn rows_between(
         &self,
         table: TableId,
         above: Option<SegmentSeq>,
+        up_to: Option<SegmentSeq>,
     ) -> Option<Vec<RecordBatch>> {
         let Some(buffer) = self.tables.get(&table) else { return Some(vec![]) };
         if above < buffer.let_go {
             return None;
         }
-        let rows = buffer.held.iter().filter(|h| above < Some(h.seq));
+        let wanted = |held: &&Held| above < Some(held.seq) && Some(held.seq) <= up_to;
+        let rows = buffer.held.iter().filter(wanted);
         Some(rows.flat_map(|h| h.batches.iter().cloned()).collect())
     }
 

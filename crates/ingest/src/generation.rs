@@ -18,7 +18,7 @@ use crate::memory::MemoryBudget;
 use crate::peers::Standing;
 use crate::policy::tables_to_flush;
 use crate::trim::{TrimHold, TrimHolds};
-use crate::{IngestDependencies, IngestError, IngestSettings};
+use crate::{FreshRows, IngestDependencies, IngestError, IngestSettings};
 
 /// The generation that takes rows now.
 #[derive(Clone)]
@@ -157,12 +157,23 @@ impl Generation {
         Ok(())
     }
 
-    pub(crate) fn rows_above(
+    /// Rows of a table above a watermark, at or below `up_to` if that is given, and the last segment
+    /// looked at.
+    pub(crate) fn fresh_rows(
         &self,
         table: TableId,
         above: Option<SegmentSeq>,
-    ) -> Option<Vec<arrow::array::RecordBatch>> {
-        self.flusher.buffer.lock().rows_above(table, above)
+        up_to: Option<Option<SegmentSeq>>,
+    ) -> FreshRows {
+        if self.is_fenced() {
+            return FreshRows::NotCurrent;
+        }
+        let buffer = self.flusher.buffer.lock();
+        let up_to = up_to.unwrap_or(buffer.newest());
+        match buffer.rows_between(table, above, up_to) {
+            Some(batches) => FreshRows::Held { up_to, batches },
+            None => FreshRows::LetGo,
+        }
     }
 
     pub(crate) fn due(&self, settings: &IngestSettings) -> Vec<TableId> {

@@ -48,6 +48,21 @@ impl IngestDependencies {
     }
 }
 
+/// What an ingester says of fresh rows of a table.
+#[derive(Clone, Debug)]
+pub enum FreshRows {
+    Held {
+        /// The last segment looked at: rows of all segments up to it are here.
+        up_to: Option<SegmentSeq>,
+        batches: Vec<RecordBatch>,
+    },
+    /// Some were let go already: look at a newer version of the table.
+    LetGo,
+    /// The writer is not this process's any more, or lost its place: look at its segments. Nothing
+    /// but them says what a writer has logged that somebody else has ended.
+    NotCurrent,
+}
+
 /// Takes rows in and brings them into the tables.
 pub struct Ingester {
     dependencies: IngestDependencies,
@@ -275,17 +290,20 @@ impl Ingester {
         self.budget.used()
     }
 
-    /// The rows of a table above a watermark that are durable now. `None` when rows above it were
-    /// let go already, or `writer` is not this process's writer any more: look at a newer version
-    /// of the table.
+    /// The rows of a table above a watermark that are durable now: all of them, or those at or
+    /// below `up_to`.
     pub fn fresh_rows(
         &self,
         writer: WriterId,
         table: TableId,
         above: Option<SegmentSeq>,
-    ) -> Option<Vec<RecordBatch>> {
+        up_to: Option<Option<SegmentSeq>>,
+    ) -> FreshRows {
         let generation = self.generation();
-        (generation.writer() == writer).then(|| generation.rows_above(table, above)).flatten()
+        match generation.writer() == writer {
+            true => generation.fresh_rows(table, above, up_to),
+            false => FreshRows::NotCurrent,
+        }
     }
 
     /// Takes nothing more, commits what is durable and ends the writer.

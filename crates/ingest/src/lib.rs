@@ -31,7 +31,7 @@ mod trim;
 
 pub use claims::RequestKey;
 pub use error::IngestError;
-pub use ingester::{IngestDependencies, Ingester};
+pub use ingester::{FreshRows, IngestDependencies, Ingester};
 pub use orphans::recover_orphans;
 pub use peers::{Forward, ForwardError, KeyFate, NoPeers, Peer, Peers, Standing};
 pub use recovery::{Recovered, recover};

@@ -1,7 +1,6 @@
 //! A lake, opened: the store, the tables and what works on them, by role.
 
 mod format;
-mod fresh;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use loglake_ingest::{IngestDependencies, Ingester, recover_orphans};
 use loglake_maintain::{MaintainDependencies, maintain};
 use loglake_model::ErrorKind;
 use loglake_query::{QueryDeps, QueryEngine};
-use loglake_server::{Channels, MemberPeers};
+use loglake_server::{Channels, MemberPeers, MembersRows, OwnRows};
 use loglake_table::Catalog;
 use loglake_wal::Reader;
 use object_store::ObjectStore;
@@ -51,23 +50,29 @@ impl Lake {
         let channels = Arc::new(Channels::new(settings.token.as_deref()));
         let ingester = match settings.has_role(Role::Ingest) {
             true => {
+                let channels = Arc::clone(&channels);
                 let peers = MemberPeers::follow(coordinator.as_ref(), id.clone(), channels);
                 let dependencies = dependencies.clone();
                 Some(Ingester::start(dependencies, settings.ingest(), Arc::new(peers)).await?)
             }
             false => None,
         };
-        let engine = Arc::new(QueryEngine::new(
+        let own = OwnRows::new(ingester.clone());
+        let grpc = settings.advertised(settings.grpc);
+        let queriers = MemberQueriers::new(&grpc, coordinator.as_ref(), Arc::clone(&channels))?;
+        let fresh = MembersRows::new(own, coordinator.as_ref(), channels, settings.fresh());
+        let engine = QueryEngine::new(
             QueryDeps {
                 store: Arc::clone(&store),
                 catalog: Arc::clone(&catalog),
                 segments: Reader::new(store),
-                fresh: Arc::new(fresh::OwnRows::new(ingester.clone())),
+                fresh: Arc::new(fresh),
                 coordinator: Arc::clone(&coordinator),
                 clock,
             },
             settings.query(),
-        )?);
+        )?;
+        let engine = Arc::new(engine.with_queriers(Arc::new(queriers), settings.spread()));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let lake = Self { ingester, engine, coordinator, tasks, stop };
         lake.join(settings, id).await?;

@@ -14,7 +14,8 @@ use loglake_coord::Role;
 use loglake_format::EncoderSettings;
 use loglake_ingest::IngestSettings;
 use loglake_model::{Limits, PartitionBy};
-use loglake_query::QuerySettings;
+use loglake_query::{QuerySettings, SpreadSettings};
+use loglake_server::FreshSettings;
 use loglake_table::TableSettings;
 use loglake_wal::WalSettings;
 use schemars::JsonSchema;
@@ -131,6 +132,13 @@ pub struct SqlSettings {
     pub timeout_s: u64,
     /// Bytes of disk for spilling, of all running queries.
     pub spill_bytes_max: u64,
+    /// Milliseconds a query waits for an ingester's fresh rows to begin to come; then it reads that
+    /// ingester's segments from the bucket, which is slower. Longer delays queries when an ingester
+    /// hangs.
+    pub fresh_wait_ms: u64,
+    /// Bytes of data files, as stored, from which a query is worked on by all queriers together.
+    /// Smaller ones run where they are asked: sharing them out would cost more than it brings.
+    pub spread_bytes_min: u64,
 }
 
 /// Membership through etcd.
@@ -216,7 +224,13 @@ impl Default for LayoutSettings {
 
 impl Default for SqlSettings {
     fn default() -> Self {
-        Self { memory_bytes_max: 1 << 30, timeout_s: 60, spill_bytes_max: 10 << 30 }
+        Self {
+            memory_bytes_max: 1 << 30,
+            timeout_s: 60,
+            spill_bytes_max: 10 << 30,
+            fresh_wait_ms: 300,
+            spread_bytes_min: 256 << 20,
+        }
     }
 }
 
@@ -293,6 +307,14 @@ impl Settings {
             timeout: Duration::from_secs(self.query.timeout_s),
             spill_bytes_max: self.query.spill_bytes_max,
         }
+    }
+
+    pub fn spread(&self) -> SpreadSettings {
+        SpreadSettings { bytes_min: self.query.spread_bytes_min }
+    }
+
+    pub fn fresh(&self) -> FreshSettings {
+        FreshSettings { wait: Duration::from_millis(self.query.fresh_wait_ms) }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
-use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, SessionState};
 use futures::Stream;
 use tokio::time::{Sleep, sleep_until};
 
@@ -40,6 +40,16 @@ impl Deadline {
     }
 }
 
+/// A query that runs: its first batch was asked for, so that what fails early failed already.
+pub(crate) struct Started {
+    pub(crate) first: Option<RecordBatch>,
+    pub(crate) rest: SendableRecordBatchStream,
+    /// What the query's names stand for, with the account of its rows' memory.
+    pub(crate) bound: SessionState,
+    /// Whether it runs on several queriers.
+    pub(crate) was_spread: bool,
+}
+
 /// DataFusion's stream, with its first batch (which was asked for already), a deadline and the
 /// count of rows. Ends for good at its first error.
 pub(crate) struct AnswerStream {
@@ -47,20 +57,19 @@ pub(crate) struct AnswerStream {
     first: Option<RecordBatch>,
     /// Gone once the answer is over: the work behind it stops with it.
     rest: Option<SendableRecordBatchStream>,
+    _bound: SessionState,
+    was_spread: bool,
     deadline: Deadline,
     alarm: Pin<Box<Sleep>>,
     query: RunningQuery,
 }
 
 impl AnswerStream {
-    pub(crate) fn new(
-        first: Option<RecordBatch>,
-        rest: SendableRecordBatchStream,
-        deadline: Deadline,
-        query: RunningQuery,
-    ) -> Self {
+    pub(crate) fn new(started: Started, deadline: Deadline, query: RunningQuery) -> Self {
         let alarm = Box::pin(sleep_until(deadline.at));
-        Self { schema: rest.schema(), first, rest: Some(rest), deadline, alarm, query }
+        let Started { first, rest, bound, was_spread } = started;
+        let schema = rest.schema();
+        Self { schema, first, rest: Some(rest), _bound: bound, was_spread, deadline, alarm, query }
     }
 
     fn fail(&mut self, error: QueryError) -> Poll<Option<Result<RecordBatch>>> {
@@ -92,7 +101,11 @@ impl Stream for AnswerStream {
                 this.query.sent(batch.num_rows());
                 Poll::Ready(Some(Ok(batch)))
             }
-            Some(Err(error)) => this.fail(error.into()),
+            Some(Err(error)) => {
+                let error = QueryError::from(error);
+                let was_spread = this.was_spread;
+                this.fail(if was_spread { error.of_several_queriers() } else { error })
+            }
             None => {
                 this.rest = None;
                 this.query.done();

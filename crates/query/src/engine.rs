@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::SchemaProvider;
 use datafusion::catalog::TableProvider;
@@ -13,7 +12,6 @@ use datafusion::catalog::information_schema::{
 };
 use datafusion::common::ParamValues;
 use datafusion::datasource::ViewTable;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
@@ -22,19 +20,21 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 use loglake_coord::Coordinator;
-use loglake_model::{Clock, TenantName};
+use loglake_model::{Clock, ErrorKind, TenantName, WriterId};
 use loglake_table::Catalog;
 use loglake_wal::Reader;
 use object_store::ObjectStore;
 use tokio::time::timeout_at;
+use url::Url;
 
-use crate::answer::{AnswerStream, Deadline, QueryAnswer};
+use crate::answer::{AnswerStream, Deadline, QueryAnswer, Started};
 use crate::catalog::{LAKE, OneCatalog, PUBLIC, QueryCatalog, Relations};
 use crate::facts::{FACTS, FactSources, FactTable};
 use crate::lake_table::LakeTable;
 use crate::running::{Queries, QueryFacts};
 use crate::session::Sessions;
 use crate::snapshot::LakeReader;
+use crate::spread::{Queriers, QueryWorker, Spread, SpreadSettings};
 use crate::statement::{Named, parse};
 use crate::views::{VIEWS, View};
 use crate::{FreshRows, QueryError, read_only};
@@ -67,6 +67,8 @@ pub struct QueryEngine {
     coordinator: Arc<dyn Coordinator>,
     queries: Arc<Queries>,
     timeout_max: Duration,
+    /// Over other queriers, when there can be any.
+    spread: Option<Spread>,
 }
 
 pub struct QueryRequest {
@@ -97,10 +99,33 @@ pub enum RelationKind {
     View,
 }
 
+/// What the tries of one query so far have shown.
+#[derive(Debug, Default)]
+struct Tries {
+    /// How often the lake had moved on.
+    moved: usize,
+    /// Writers whose processes gave no answer.
+    shunned: BTreeSet<WriterId>,
+    /// Whether the last try ran on several queriers.
+    was_spread: bool,
+    /// Whether an earlier one did and may have lost some of them.
+    after_loss: bool,
+    lost: BTreeSet<Url>,
+}
+
+/// Whether another try with other queriers may succeed.
+const fn may_be_loss(error: &QueryError) -> bool {
+    let kind = error.kind();
+    !matches!(kind, ErrorKind::TimedOut | ErrorKind::Overloaded | ErrorKind::NotAllowed)
+}
+
 /// What a query wants of the tables it names.
-#[derive(Clone, Copy, PartialEq)]
-enum Want {
-    Rows,
+#[derive(Clone, Copy)]
+enum Want<'a> {
+    /// Of these writers from their segments, even when their processes can be asked.
+    Rows {
+        shunned: &'a BTreeSet<WriterId>,
+    },
     Columns,
 }
 
@@ -115,7 +140,21 @@ impl QueryEngine {
             coordinator: deps.coordinator,
             queries: Queries::new(deps.clock),
             timeout_max: settings.timeout,
+            spread: None,
         })
+    }
+
+    /// The same, with other queriers to spread large queries over.
+    #[must_use]
+    pub fn with_queriers(mut self, queriers: Arc<dyn Queriers>, settings: SpreadSettings) -> Self {
+        self.spread = Some(Spread::new(queriers, settings, self.sessions.runtime()));
+        self
+    }
+
+    /// What answers other queriers that spread their queries over this one; `None` without
+    /// [`Self::with_queriers`].
+    pub fn worker(&self) -> Option<QueryWorker> {
+        self.spread.as_ref().map(Spread::worker)
     }
 
     /// Plans the query against one snapshot of each table and starts it. Answers once the first
@@ -126,10 +165,10 @@ impl QueryEngine {
         let deadline = Deadline::after(asked.min(self.timeout_max));
         let started = timeout_at(deadline.at, self.start(&request, query.facts())).await;
         match started.unwrap_or_else(|_| Err(deadline.error())) {
-            Ok((first, rest)) => Ok(QueryAnswer {
+            Ok(started) => Ok(QueryAnswer {
                 id: query.facts().id.clone(),
-                schema: rest.schema(),
-                stream: Box::pin(AnswerStream::new(first, rest, deadline, query)),
+                schema: started.rest.schema(),
+                stream: Box::pin(AnswerStream::new(started, deadline, query)),
             }),
             Err(error) => {
                 query.failed(&error);
@@ -188,18 +227,43 @@ impl QueryEngine {
         &self,
         request: &QueryRequest,
         query: &QueryFacts,
-    ) -> Result<(Option<RecordBatch>, SendableRecordBatchStream), QueryError> {
+    ) -> Result<Started, QueryError> {
         let statement = parse(&request.sql)?;
         read_only::check_statement(&statement)?;
-        let mut attempt = 1;
+        let mut tries = Tries::default();
         loop {
-            match self.attempt(request, statement.clone(), query).await {
-                Err(QueryError::Moved { what }) if attempt < ATTEMPTS_MAX => {
-                    tracing::debug!(query = query.id, attempt, what, "query begins again");
-                    attempt += 1;
-                }
-                ended => return ended,
+            let error = match self.attempt(request, statement.clone(), query, &mut tries).await {
+                Ok(started) => return Ok(started),
+                Err(error) => error,
+            };
+            if !self.begin_again(&error, &mut tries).await {
+                return Err(if tries.was_spread { error.of_several_queriers() } else { error });
             }
+            tracing::debug!(query = query.id, "query begins again: {error}");
+        }
+    }
+
+    /// Whether a query that failed before its first row is tried again, and what is to be different.
+    async fn begin_again(&self, error: &QueryError, tries: &mut Tries) -> bool {
+        match error {
+            QueryError::Moved { .. } => {
+                tries.moved += 1;
+                tries.moved < ATTEMPTS_MAX
+            }
+            QueryError::Unanswered { writers, .. } => {
+                let known = tries.shunned.len();
+                tries.shunned.extend(writers);
+                tries.shunned.len() > known
+            }
+            error => match &self.spread {
+                Some(spread) if tries.was_spread && !tries.after_loss && may_be_loss(error) => {
+                    tries.after_loss = true;
+                    tries.lost = spread.lost().await;
+                    // An error that looks like the query's own is, unless somebody is missing.
+                    error.kind() != ErrorKind::Invalid || !tries.lost.is_empty()
+                }
+                _ => false,
+            },
         }
     }
 
@@ -208,17 +272,25 @@ impl QueryEngine {
         request: &QueryRequest,
         statement: Statement,
         query: &QueryFacts,
-    ) -> Result<(Option<RecordBatch>, SendableRecordBatchStream), QueryError> {
-        let state = self.bind(&request.tenant, &statement, Want::Rows, query).await?;
+        tries: &mut Tries,
+    ) -> Result<Started, QueryError> {
+        let want = Want::Rows { shunned: &tries.shunned };
+        let state = self.bind(&request.tenant, &statement, want, query).await?;
         let mut plan = self.plan(&request.tenant, &state, statement).await?;
         if !request.parameters.is_empty() {
             let values = request.parameters.iter().map(|v| v.clone().into()).collect();
             plan = plan.with_param_values(ParamValues::List(values))?;
         }
         let physical = state.create_physical_plan(&plan).await?;
+        let over = match &self.spread {
+            Some(spread) => spread.over_queriers(&state, &plan, &physical, &tries.lost).await?,
+            None => None,
+        };
+        tries.was_spread = over.is_some();
+        let (state, physical) = over.unwrap_or((state, physical));
         let mut rest = execute_stream(physical, state.task_ctx())?;
         let first = rest.next().await.transpose()?;
-        Ok((first, rest))
+        Ok(Started { first, rest, bound: state, was_spread: tries.was_spread })
     }
 
     /// A session in which everything that the statement names is bound.
@@ -226,7 +298,7 @@ impl QueryEngine {
         &self,
         tenant: &TenantName,
         statement: &Statement,
-        want: Want,
+        want: Want<'_>,
         query: &QueryFacts,
     ) -> Result<SessionState, QueryError> {
         let named = Named::in_statement(self.sessions.template(), statement)?;
@@ -239,7 +311,7 @@ impl QueryEngine {
         &self,
         tenant: &TenantName,
         named: &Named,
-        want: Want,
+        want: Want<'_>,
         query: &QueryFacts,
     ) -> Result<BoundRelations, QueryError> {
         let runtime = self.sessions.runtime_of(query)?;
@@ -247,14 +319,15 @@ impl QueryEngine {
         let shown = match (named.everything, want) {
             (true, _) => self.reader.catalog().tables(tenant).await?.into_iter().collect(),
             (false, Want::Columns) => named.tables.clone(),
-            (false, Want::Rows) => BTreeSet::new(),
+            (false, Want::Rows { .. }) => BTreeSet::new(),
         };
         for (table, version) in self.reader.shapes(tenant, &shown).await? {
             let name = table.name().to_string();
             public.insert(name, Arc::new(LakeTable::shape(&table, version)));
         }
-        if want == Want::Rows {
-            let bound = self.reader.bind(tenant, &named.tables, &runtime.memory_pool).await?;
+        if let Want::Rows { shunned } = want {
+            let pool = &runtime.memory_pool;
+            let bound = self.reader.bind(tenant, &named.tables, shunned, pool).await?;
             for (name, table) in bound {
                 public.insert(name.to_string(), Arc::new(LakeTable::new(table)));
             }

@@ -7,7 +7,7 @@ use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
 use loglake_format::FormatError;
-use loglake_model::ErrorKind;
+use loglake_model::{ErrorKind, WriterId};
 use loglake_table::TableError;
 use loglake_wal::WalError;
 
@@ -29,6 +29,10 @@ pub enum QueryError {
     /// rows went out already its caller does.
     #[error("the lake moved on below the query: {what}")]
     Moved { what: String },
+    /// Processes that were asked for their fresh rows gave none: the query starts again with their
+    /// segments.
+    #[error("{what}")]
+    Unanswered { writers: Vec<WriterId>, what: String },
     #[error("{message}")]
     Failed { kind: ErrorKind, message: String },
 }
@@ -39,7 +43,7 @@ impl QueryError {
             Self::Sql { kind, .. } | Self::Failed { kind, .. } => *kind,
             Self::ReadOnly { .. } => ErrorKind::NotAllowed,
             Self::TimedOut(_) => ErrorKind::TimedOut,
-            Self::Moved { .. } => ErrorKind::Retry,
+            Self::Moved { .. } | Self::Unanswered { .. } => ErrorKind::Retry,
         }
     }
 
@@ -61,6 +65,18 @@ impl QueryError {
 
     fn failed(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::Failed { kind, message: message.into() }
+    }
+
+    /// The same as an error of a query that ran on several queriers: what nothing else explains, the
+    /// loss of one of them does.
+    pub(crate) fn of_several_queriers(self) -> Self {
+        match self {
+            Self::Failed { kind: ErrorKind::Internal, message } => Self::failed(
+                ErrorKind::Retry,
+                format!("a querier that worked on the query was lost: {message}"),
+            ),
+            other => other,
+        }
     }
 
     /// The same mistake in the SQL as one about something that does not exist.

@@ -3,49 +3,46 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Date32Array, Int32Array, RecordBatch, RecordBatchOptions};
-use arrow::array::{AsArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DFSchema, internal_datafusion_err};
+use datafusion::common::DFSchema;
 use datafusion::error::Result;
-use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
-use loglake_model::{DATE, HOUR, Partition, PartitionBy, TIMESTAMP, TableSchema};
+use loglake_model::TableSchema;
 use loglake_table::{DataFile, Snapshot, Table};
 use object_store::path::Path;
 
-use crate::snapshot::BoundTable;
-use crate::{QueryError, files, prune};
+use crate::fresh::{Selection, selection};
+use crate::snapshot::{BoundRows, BoundTable};
+use crate::{files, prune};
 
 /// One table, bound to one version for one query.
 pub(crate) struct LakeTable {
     root: Path,
     version: Arc<Snapshot>,
-    /// The acknowledged rows that are not in the version's files.
-    fresh: Vec<RecordBatch>,
+    /// The acknowledged rows that are not in the version's files; `None` for the columns alone.
+    fresh: Option<BoundRows>,
     /// What is scanned: the columns of files, strings as views, then the partition columns.
     schema: SchemaRef,
-    _memory: Option<MemoryReservation>,
 }
 
 impl LakeTable {
     pub(crate) fn new(bound: BoundTable) -> Self {
-        let BoundTable { table, version, fresh, memory } = bound;
+        let BoundTable { table, version, fresh } = bound;
         let schema = scan_schema(version.schema());
-        Self { root: table.root().clone(), version, fresh, schema, _memory: Some(memory) }
+        Self { root: table.root().clone(), version, fresh: Some(fresh), schema }
     }
 
     /// For its columns alone: what `information_schema` and metadata calls show.
     pub(crate) fn shape(table: &Table, version: Arc<Snapshot>) -> Self {
         let schema = scan_schema(version.schema());
-        Self { root: table.root().clone(), version, fresh: vec![], schema, _memory: None }
+        Self { root: table.root().clone(), version, fresh: None, schema }
     }
 
     fn predicate(
@@ -58,18 +55,26 @@ impl LakeTable {
         state.create_physical_expr(filter, &columns).map(Some)
     }
 
-    fn scan_fresh(
+    /// The plan over fresh rows; `None` when there are none.
+    async fn scan_fresh(
         &self,
+        selection: Selection,
         projected: &SchemaRef,
         partitions: usize,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut parts = vec![vec![]; partitions.clamp(1, self.fresh.len().max(1))];
-        let count = parts.len();
-        for (at, batch) in self.fresh.iter().enumerate() {
-            let by = self.version.schema().partition_by();
-            parts[at % count].push(project_fresh(batch, projected, by)?);
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let Some(fresh) = &self.fresh else { return Ok(None) };
+        let batches = fresh.select(&self.version, &selection).await?;
+        if batches.is_empty() {
+            return Ok(None);
         }
-        Ok(MemorySourceConfig::try_new_exec(&parts, Arc::clone(projected), None)?)
+        let by = self.version.schema().partition_by();
+        let mut parts = vec![vec![]; partitions.clamp(1, batches.len())];
+        let count = parts.len();
+        for (at, batch) in batches.iter().enumerate() {
+            parts[at % count].push(selection::project(batch, projected, by)?);
+        }
+        let scan = MemorySourceConfig::try_new_exec(&parts, Arc::clone(projected), None)?;
+        Ok(Some(scan))
     }
 }
 
@@ -115,9 +120,10 @@ impl TableProvider for LakeTable {
         let files = prune::prune(files, self.predicate(state, filters)?, &self.schema);
 
         let mut inputs = vec![];
-        if !self.fresh.is_empty() {
-            inputs.push(self.scan_fresh(&projected, state.config().target_partitions())?);
-        }
+        let partitions = state.config().target_partitions();
+        let by = self.version.schema().partition_by();
+        let selection = Selection::of_scan(&self.schema, &projected, by, filters, limit);
+        inputs.extend(self.scan_fresh(selection, &projected, partitions).await?);
         if !files.is_empty() {
             inputs.push(files::scan(state, &self.root, files, &projected, limit)?);
         }
@@ -138,38 +144,4 @@ fn scan_schema(schema: &TableSchema) -> SchemaRef {
     });
     let partition = schema.partition_fields().into_iter().map(Arc::new);
     Arc::new(Schema::new(viewed.chain(partition).collect::<Vec<FieldRef>>()))
-}
-
-/// A batch of fresh rows in the columns of a scan.
-fn project_fresh(
-    batch: &RecordBatch,
-    projected: &SchemaRef,
-    by: PartitionBy,
-) -> Result<RecordBatch> {
-    let is_partition = |field: &Field| [DATE, HOUR].contains(&field.name().as_str());
-    let in_batch: Vec<FieldRef> =
-        projected.fields().iter().filter(|field| !is_partition(field)).cloned().collect();
-    let aligned =
-        loglake_format::align(batch, &Arc::new(Schema::new(in_batch))).map_err(QueryError::from)?;
-    let columns =
-        projected.fields().iter().map(|field| match aligned.column_by_name(field.name()) {
-            Some(column) => Ok(Arc::clone(column)),
-            None => partition_column(batch, field.name(), by),
-        });
-    let columns = columns.collect::<Result<Vec<_>>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(projected), columns, &options)?)
-}
-
-/// `date` or `hour` of fresh rows, from their timestamps.
-fn partition_column(batch: &RecordBatch, name: &str, by: PartitionBy) -> Result<ArrayRef> {
-    let timestamps: &TimestampMicrosecondArray = batch
-        .column_by_name(TIMESTAMP)
-        .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
-        .ok_or_else(|| internal_datafusion_err!("fresh rows without timestamps in microseconds"))?;
-    let partitions = timestamps.values().iter().map(|micros| Partition::of(*micros, by));
-    Ok(match name {
-        DATE => Arc::new(Date32Array::from_iter_values(partitions.map(|p| p.day))),
-        _ => Arc::new(Int32Array::from_iter(partitions.map(|p| p.hour.map(i32::from)))),
-    })
 }

@@ -27,6 +27,7 @@ mod reader;
 mod running;
 mod session;
 mod snapshot;
+mod spread;
 mod statement;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -39,5 +40,9 @@ pub use engine::{
     Described, QueryDeps, QueryEngine, QueryRequest, QuerySettings, Relation, RelationKind,
 };
 pub use error::QueryError;
-pub use fresh::{FreshRows, NoFreshRows};
+pub use fresh::{
+    Filter, FreshAnswer, FreshAnswerer, FreshBatches, FreshError, FreshHead, FreshRows, FreshScan,
+    InvalidMessage, NoFreshRows, Selection, Unanswered, UpTo, decode_head, encode_scan,
+};
+pub use spread::{Queriers, QueryWorker, SpreadSettings};
 pub use views::{VIEWS, View};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::DateTime;
 use datafusion::catalog::CatalogProviderList;
+use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -75,6 +76,11 @@ impl Sessions {
         state
     }
 
+    /// The memory, caches and store of all queries.
+    pub(crate) fn runtime(&self) -> Arc<RuntimeEnv> {
+        Arc::clone(&self.runtime)
+    }
+
     /// The shared runtime as one query sees it: what it reserves is counted.
     pub(crate) fn runtime_of(&self, query: &QueryFacts) -> Result<Arc<RuntimeEnv>> {
         let shared = Arc::clone(&self.runtime.memory_pool);
@@ -83,6 +89,14 @@ impl Sessions {
             .with_memory_pool(Arc::new(pool))
             .build_arc()
     }
+}
+
+/// A session that knows the functions of SQL and nothing else.
+pub(crate) fn functions() -> Result<SessionState> {
+    let mut state =
+        SessionStateBuilder::new().with_config(config()).with_default_features().build();
+    datafusion_functions_json::register_all(&mut state)?;
+    Ok(state)
 }
 
 fn time(timestamp: Timestamp) -> DateTime<chrono::Utc> {
@@ -105,8 +119,13 @@ fn config() -> SessionConfig {
         .with_default_catalog_and_schema(CATALOG, PUBLIC)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true);
-    let options = config.options_mut();
-    options.sql_parser.collect_spans = true;
+    config.options_mut().sql_parser.collect_spans = true;
+    configure(config.options_mut());
+    config
+}
+
+/// How plans run, here and for other queriers.
+pub(crate) fn configure(options: &mut ConfigOptions) {
     // As the column `timestamp` has it.
     options.execution.time_zone = Some("UTC".to_owned());
     let parquet = &mut options.execution.parquet;
@@ -114,7 +133,6 @@ fn config() -> SessionConfig {
     parquet.reorder_filters = true;
     parquet.bloom_filter_on_read = true;
     parquet.enable_page_index = true;
-    config
 }
 
 /// The one store that SQL can reach: no `file://`, no `http://`, nothing is found by its address.

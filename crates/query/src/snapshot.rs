@@ -1,62 +1,65 @@
 //! Binding tables to one version each, with exactly the rows that this version is missing.
 //!
 //! The order makes "acknowledged means visible" hold. A record that was acknowledged before the
-//! query began is in a segment then, and leaves the segment only after it is in the table:
+//! query began is in its writer's memory and in a segment then, and leaves both only after it is in
+//! the table:
 //!
-//! 1. the writers, and the segments of those that are not this process's own (a look that began
-//!    after the query did);
+//! 1. the writers, by a listing of their marks that began after the query did; of those whose
+//!    process is not asked (it is not known, was silent lately, or its log is being sealed) the
+//!    segments;
 //! 2. the table's newest version: rows committed since the look are in it, and its watermark says
 //!    which segments of the look they came from;
 //! 3. the rows above the watermark. A segment that is gone by now was committed after step 2, and
-//!    memory that let rows go did so after a commit too: the query begins again.
+//!    memory that let rows go did so after a commit too: the query begins again. So it does, with
+//!    the writer's segments, when a process that was asked gives no whole answer.
+//!
+//! What makes the memory of a writer's process as good as its segments is in [`crate::fresh`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use loglake_model::{SegmentSeq, TableName, TenantName, WriterId};
+use loglake_model::{SegmentSeq, TableId, TableName, TenantName, WriterId};
 use loglake_table::{Catalog, Snapshot, Table};
-use loglake_wal::{Log, Reader};
+use loglake_wal::{Log, Reader, WriterMark};
+use parking_lot::Mutex;
 
 use crate::listing::SharedLook;
-use crate::{FreshRows, QueryError};
+use crate::{FreshAnswer, FreshError, FreshRows, FreshScan, QueryError, Selection, UpTo};
 
 /// Objects asked of the store at once by one query, for the logs and for one table's segments.
 const REQUESTS_MAX: usize = 16;
 
 /// A table as one query sees it.
-#[derive(Debug)]
 pub(crate) struct BoundTable {
     pub(crate) table: Arc<Table>,
     pub(crate) version: Arc<Snapshot>,
-    /// The acknowledged rows that are not in `version`.
-    pub(crate) fresh: Vec<RecordBatch>,
-    /// Of the rows that were read from segments.
-    pub(crate) memory: MemoryReservation,
+    pub(crate) fresh: BoundRows,
 }
 
-/// The logs of all writers but this process's own.
+/// What a look at the writers found.
 #[derive(Debug)]
-pub(crate) struct Logs {
-    /// The writer of this process when the look began.
-    own: Option<WriterId>,
-    pub(crate) others: Vec<Log>,
+struct Writers {
+    /// Their processes are asked.
+    asked: Vec<WriterId>,
+    /// The logs of all others.
+    logs: Vec<Log>,
 }
 
-/// Reads the lake: tables, segments, the fresh rows of this process.
+/// Reads the lake: tables, segments, fresh rows.
 pub(crate) struct LakeReader {
     catalog: Arc<Catalog>,
     wal: Reader,
     fresh: Arc<dyn FreshRows>,
-    logs: SharedLook<Logs>,
+    writers: SharedLook<Writers>,
 }
 
 impl LakeReader {
     pub(crate) fn new(catalog: Arc<Catalog>, wal: Reader, fresh: Arc<dyn FreshRows>) -> Self {
-        Self { catalog, wal, fresh, logs: SharedLook::new() }
+        Self { catalog, wal, fresh, writers: SharedLook::new() }
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {
@@ -64,7 +67,7 @@ impl LakeReader {
     }
 
     pub(crate) fn own_writer(&self) -> Option<WriterId> {
-        self.fresh.writer()
+        self.fresh.own()
     }
 
     /// The logs of all writers, this process's own too: for `lake.segments` and `lake.writers`.
@@ -73,20 +76,27 @@ impl LakeReader {
     }
 
     /// The tables of these names that there are, each at its newest version with the rows this
-    /// version is missing. Fails as [`QueryError::Moved`] when the lake moved on meanwhile.
+    /// version is missing. Of `shunned` writers the segments are read. Fails as
+    /// [`QueryError::Moved`] when the lake moved on meanwhile.
     pub(crate) async fn bind(
         &self,
         tenant: &TenantName,
         names: &BTreeSet<TableName>,
+        shunned: &BTreeSet<WriterId>,
         pool: &Arc<dyn MemoryPool>,
     ) -> Result<BTreeMap<TableName, BoundTable>, QueryError> {
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let logs = self.logs.get(|| self.look()).await?;
+        let seen = self.writers.get(|| self.look()).await?;
+        let (asked, also) = seen.asked.iter().partition(|writer| !shunned.contains(writer));
+        let (asked, also): (Vec<WriterId>, Vec<WriterId>) = (asked, also);
+        let also = self.logs_of(also).await?;
+        let logs: Vec<&Log> = seen.logs.iter().chain(&also).collect();
         let bound = names.iter().map(|name| async {
             let Some(table) = self.catalog.table(tenant, name).await? else { return Ok(None) };
-            Ok::<_, QueryError>(Some((name.clone(), self.bind_one(table, &logs, pool).await?)))
+            let bound = self.bind_one(table, &asked, &logs, pool).await?;
+            Ok::<_, QueryError>(Some((name.clone(), bound)))
         });
         Ok(try_join_all(bound).await?.into_iter().flatten().collect())
     }
@@ -106,12 +116,12 @@ impl LakeReader {
         Ok(shapes.into_iter().flatten().collect())
     }
 
-    async fn look(&self) -> Result<Logs, QueryError> {
+    async fn look(&self) -> Result<Writers, QueryError> {
         // The own writer first: one that starts later than this has nothing acknowledged yet.
-        let own = self.fresh.writer();
-        let mut writers = self.wal.writers().await?;
-        writers.retain(|writer| Some(*writer) != own);
-        Ok(Logs { own, others: self.logs_of(writers).await? })
+        let own = self.fresh.own();
+        let marks = self.wal.marks().await?;
+        let (asked, others) = whom_to_ask(own, &marks, |writer| self.fresh.can_ask(writer));
+        Ok(Writers { asked, logs: self.logs_of(others).await? })
     }
 
     async fn logs_of(&self, writers: Vec<WriterId>) -> Result<Vec<Log>, QueryError> {
@@ -122,39 +132,39 @@ impl LakeReader {
     async fn bind_one(
         &self,
         table: Arc<Table>,
-        logs: &Logs,
+        asked: &[WriterId],
+        logs: &[&Log],
         pool: &Arc<dyn MemoryPool>,
     ) -> Result<BoundTable, QueryError> {
         let version = table.refresh().await?;
-        let memory = MemoryConsumer::new("fresh rows of segments").register(pool);
-        let mut fresh = self.own_rows(&table, &version, logs)?;
-        for batch in self.rows_of_others(&table, &version, logs).await? {
+        let memory = MemoryConsumer::new("fresh rows").register(pool);
+        let from_segments = self.rows_of_segments(&table, &version, logs).await?;
+        for batch in &from_segments {
             memory.try_grow(batch.get_array_memory_size())?;
-            fresh.push(batch);
         }
-        has_only_known_columns(&version, &fresh)?;
-        Ok(BoundTable { table, version, fresh, memory })
+        has_only_known_columns(&version, from_segments.iter())?;
+        let asked = asked.iter().map(|writer| AskedWriter {
+            writer: *writer,
+            table: table.id(),
+            above: version.watermark(*writer),
+            up_to: tokio::sync::Mutex::new(UpTo::Newest),
+        });
+        let fresh = BoundRows {
+            from_segments,
+            asked: asked.collect(),
+            rows: Arc::clone(&self.fresh),
+            memory: Mutex::new(memory),
+        };
+        Ok(BoundTable { table, version, fresh })
     }
 
-    fn own_rows(
+    async fn rows_of_segments(
         &self,
         table: &Table,
         version: &Snapshot,
-        logs: &Logs,
+        logs: &[&Log],
     ) -> Result<Vec<RecordBatch>, QueryError> {
-        let Some(own) = logs.own else { return Ok(vec![]) };
-        self.fresh.rows(own, table.id(), version.watermark(own)).ok_or_else(|| {
-            QueryError::moved(format!("writer {own} let rows of table {} go", table.name()))
-        })
-    }
-
-    async fn rows_of_others(
-        &self,
-        table: &Table,
-        version: &Snapshot,
-        logs: &Logs,
-    ) -> Result<Vec<RecordBatch>, QueryError> {
-        let missing = missing_segments(&logs.others, |writer| version.watermark(writer));
+        let missing = missing_segments(logs, |writer| version.watermark(writer));
         let rows = missing.into_iter().map(|(writer, seq)| self.wal.rows(writer, seq, table.id()));
         let rows: Vec<Vec<RecordBatch>> =
             stream::iter(rows).buffered(REQUESTS_MAX).try_collect().await?;
@@ -162,10 +172,27 @@ impl LakeReader {
     }
 }
 
+/// The writers whose processes are asked, and those whose segments are read. This process's own is
+/// asked also when it has no mark (any more): its memory says what it knows.
+fn whom_to_ask(
+    own: Option<WriterId>,
+    marks: &[WriterMark],
+    can_ask: impl Fn(WriterId) -> bool,
+) -> (Vec<WriterId>, Vec<WriterId>) {
+    let ask = |mark: &&WriterMark| !mark.sealing && can_ask(mark.writer);
+    let (asked, others): (Vec<_>, Vec<_>) = marks.iter().partition(ask);
+    let ids = |marks: Vec<&WriterMark>| -> Vec<WriterId> {
+        marks.iter().map(|mark| mark.writer).collect()
+    };
+    let mut asked = ids(asked);
+    asked.extend(own.filter(|own| marks.iter().all(|mark| mark.writer != *own)));
+    (asked, ids(others))
+}
+
 /// The segments whose rows a version of a table does not have: of each writer those above its
 /// watermark in the table, of a writer without one all of them.
 fn missing_segments(
-    logs: &[Log],
+    logs: &[&Log],
     watermark: impl Fn(WriterId) -> Option<SegmentSeq>,
 ) -> Vec<(WriterId, SegmentSeq)> {
     let of_log = |log: &Log| {
@@ -174,21 +201,112 @@ fn missing_segments(
             log.segments.iter().map(|(seq, _)| *seq).filter(move |seq| Some(*seq) > committed);
         above.map(move |seq| (writer, seq)).collect::<Vec<_>>()
     };
-    logs.iter().flat_map(of_log).collect()
+    logs.iter().copied().flat_map(of_log).collect()
 }
 
 /// A column is added to the table before any row has it, so rows with a column that the version
 /// lacks came after the version.
-fn has_only_known_columns(version: &Snapshot, fresh: &[RecordBatch]) -> Result<(), QueryError> {
+fn has_only_known_columns<'a>(
+    version: &Snapshot,
+    fresh: impl Iterator<Item = &'a RecordBatch>,
+) -> Result<(), QueryError> {
+    let fields = fresh.flat_map(|batch| batch.schema_ref().fields());
+    let names = fields.filter_map(|field| Some(loglake_model::Column::of_field(field)?.name));
+    knows_columns(version, names)
+}
+
+fn knows_columns(
+    version: &Snapshot,
+    mut names: impl Iterator<Item = impl AsRef<str>>,
+) -> Result<(), QueryError> {
     let schema = version.schema();
-    let unknown = fresh
-        .iter()
-        .flat_map(|batch| batch.schema_ref().fields())
-        .filter_map(|field| loglake_model::Column::of_field(field))
-        .find(|column| schema.column(&column.name).is_none());
-    match unknown {
-        Some(column) => Err(QueryError::moved(format!("column {:?} is new", column.name))),
+    match names.find(|name| schema.column(name.as_ref()).is_none()) {
+        Some(name) => Err(QueryError::moved(format!("column {:?} is new", name.as_ref()))),
         None => Ok(()),
+    }
+}
+
+/// The rows that a version is missing.
+pub(crate) struct BoundRows {
+    from_segments: Vec<RecordBatch>,
+    asked: Vec<AskedWriter>,
+    rows: Arc<dyn FreshRows>,
+    /// Of all rows but those in this process's memory anyway.
+    memory: Mutex<MemoryReservation>,
+}
+
+/// A writer whose process is asked for its rows of one table at each scan.
+struct AskedWriter {
+    writer: WriterId,
+    table: TableId,
+    above: Option<SegmentSeq>,
+    /// Fixed by the first answer, so that every scan of the query sees the same rows.
+    up_to: tokio::sync::Mutex<UpTo>,
+}
+
+impl BoundRows {
+    /// The rows, or at least those that a selection needs.
+    pub(crate) async fn select(
+        &self,
+        version: &Snapshot,
+        selection: &Selection,
+    ) -> Result<Vec<RecordBatch>, QueryError> {
+        let asked = self.asked.iter().map(|asked| asked.rows(self.rows.as_ref(), selection));
+        let answers = join_all(asked).await;
+        let mut batches = self.from_segments.clone();
+        for (asked, answer) in self.asked.iter().zip(whole_answers(answers)?) {
+            knows_columns(version, answer.columns.iter())?;
+            if self.rows.own() != Some(asked.writer) {
+                let bytes = answer.batches.iter().map(RecordBatch::get_array_memory_size).sum();
+                self.memory.lock().try_grow(bytes)?;
+            }
+            batches.extend(answer.batches);
+        }
+        Ok(batches)
+    }
+}
+
+impl AskedWriter {
+    async fn rows(
+        &self,
+        rows: &dyn FreshRows,
+        selection: &Selection,
+    ) -> Result<FreshAnswer, (WriterId, FreshError)> {
+        // Held while asking: of two scans at once the second one learns from the first.
+        let mut up_to = self.up_to.lock().await;
+        if *up_to == UpTo::Segment(None) {
+            return Ok(FreshAnswer::default());
+        }
+        let (writer, table, above) = (self.writer, self.table, self.above);
+        let selection = selection.clone();
+        let scan = FreshScan { writer, table, above, up_to: *up_to, selection };
+        let answer = rows.rows(&scan).await.map_err(|error| (writer, error))?;
+        *up_to = UpTo::Segment(answer.up_to);
+        Ok(answer)
+    }
+}
+
+/// All answers, or why the query has to begin again.
+fn whole_answers(
+    answers: Vec<Result<FreshAnswer, (WriterId, FreshError)>>,
+) -> Result<Vec<FreshAnswer>, QueryError> {
+    let (mut whole, mut unanswered, mut what, mut let_go) = (vec![], vec![], vec![], None);
+    for answer in answers {
+        match answer {
+            Ok(answer) => whole.push(answer),
+            Err((writer, FreshError::LetGo)) => let_go = Some(writer),
+            Err((writer, error)) => {
+                what.push(format!("writer {writer}: {error}"));
+                unanswered.push(writer);
+            }
+        }
+    }
+    if !unanswered.is_empty() {
+        return Err(QueryError::Unanswered { writers: unanswered, what: what.join("; ") });
+    }
+    match let_go {
+        Some(writer) => Err(QueryError::moved(format!("writer {writer} let rows go"))),
+        None => Ok(whole),
     }
 }
 
@@ -211,7 +329,8 @@ mod tests {
             let known = watermarks.iter().find(|(w, _)| *w == writer.as_uuid().as_u128());
             known.map(|(_, seq)| SegmentSeq(*seq))
         };
-        let missing = missing_segments(logs, of).into_iter();
+        let logs: Vec<&Log> = logs.iter().collect();
+        let missing = missing_segments(&logs, of).into_iter();
         missing.map(|(writer, seq)| (writer.as_uuid().as_u128(), seq.0)).collect()
     }
 
@@ -235,5 +354,17 @@ mod tests {
     #[test]
     fn an_empty_log_misses_nothing() {
         assert_eq!(missing(&[log(1, Some(9), &[])], &[(1, 3)]), []);
+    }
+
+    #[test]
+    fn whoever_is_known_and_not_being_sealed_is_asked() {
+        let id = |n: u128| WriterId::from_uuid(Uuid::from_u128(n));
+        let mark = |n, sealing| WriterMark { writer: id(n), sealing };
+        let marks = [mark(1, false), mark(2, false), mark(3, true), mark(4, true)];
+        let known = |writer: WriterId| [1, 3].contains(&writer.as_uuid().as_u128());
+        let (asked, others) = whom_to_ask(Some(id(4)), &marks, known);
+        assert_eq!((asked, others), (vec![id(1)], vec![id(2), id(3), id(4)]));
+        let (asked, _) = whom_to_ask(Some(id(9)), &marks, known);
+        assert_eq!(asked, [id(1), id(9)]);
     }
 }

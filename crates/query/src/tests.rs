@@ -2,7 +2,9 @@
 
 mod bounds;
 mod exactly_once;
+mod peers;
 mod pruning;
+mod spread;
 mod sql_files;
 mod statements;
 

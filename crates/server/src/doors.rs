@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use loglake_ingest::Ingester;
 use loglake_model::{Clock, ErrorKind, Limits, TenantName};
-use loglake_query::QueryEngine;
+use loglake_query::{FreshAnswerer, QueryEngine, QueryError};
 use prometheus_client::registry::Registry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -15,6 +15,7 @@ use crate::auth::{InvalidToken, Token};
 use crate::failure::Failure;
 use crate::ids::DocumentIds;
 use crate::metrics::Metrics;
+use crate::peers::OwnRows;
 
 /// Bounds of the doors themselves; those of requests' contents are [`Limits`].
 #[derive(Clone, Debug)]
@@ -73,6 +74,15 @@ pub struct Doors {
     pub registry: Registry,
 }
 
+/// Why there are no doors.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotOpened {
+    #[error(transparent)]
+    Token(#[from] InvalidToken),
+    #[error("fresh rows cannot be served: {0}")]
+    Fresh(#[from] QueryError),
+}
+
 /// All that a request needs. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct OpenDoors(Arc<State>);
@@ -91,6 +101,8 @@ pub(crate) struct State {
     pub(crate) requests: Arc<Semaphore>,
     /// Room for blocks that are decoded or stored at once, in KiB.
     blocks: Arc<Semaphore>,
+    /// Answers members that ask for the fresh rows of this process.
+    pub(crate) fresh: FreshAnswerer,
     ingester: Option<Arc<Ingester>>,
     engine: Option<Arc<QueryEngine>>,
 }
@@ -110,8 +122,8 @@ impl fmt::Debug for OpenDoors {
 
 impl OpenDoors {
     /// # Errors
-    /// [`InvalidToken`] when no client could send the token.
-    pub(crate) fn new(doors: Doors, settings: DoorSettings) -> Result<Self, InvalidToken> {
+    /// [`NotOpened`] when no client could send the token, or a defect is in the way.
+    pub(crate) fn new(doors: Doors, settings: DoorSettings) -> Result<Self, NotOpened> {
         let mut registry = doors.registry;
         let metrics = Metrics::register(&mut registry);
         let process = doors.ingester.as_ref().map(|ingester| ingester.writer());
@@ -127,6 +139,7 @@ impl OpenDoors {
             requests: Arc::new(Semaphore::new(settings.requests_max)),
             blocks: Arc::new(Semaphore::new(settings.blocks_kib_max as usize)),
             settings,
+            fresh: FreshAnswerer::new(Arc::new(OwnRows::new(doors.ingester.clone())))?,
             ingester: doors.ingester,
             engine: doors.engine,
         })))

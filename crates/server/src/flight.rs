@@ -32,7 +32,12 @@ pub(crate) fn router(doors: OpenDoors) -> Result<Router, arrow_flight::error::Fl
     let service = FlightServiceServer::new(FlightSql::new(doors.clone())?)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    let routes = Routes::new(service).prepare().into_axum_router();
+    let mut routes = Routes::new(service);
+    // Queriers work on each other's queries.
+    if let Some(worker) = doors.engine().ok().and_then(|engine| engine.worker()) {
+        routes = routes.add_service(worker.into_worker_server());
+    }
+    let routes = routes.prepare().into_axum_router();
     Ok(routes.layer(from_fn_with_state(doors, guard)))
 }
 

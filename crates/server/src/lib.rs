@@ -26,5 +26,5 @@ mod test_lake;
 pub use auth::InvalidToken;
 pub use doors::Doors;
 pub use exposure::{Exposed, check_exposure};
-pub use peers::{Channels, MemberPeers};
+pub use peers::{Channels, FreshSettings, MemberPeers, MemberQueriers, MembersRows, OwnRows};
 pub use serve::{ServeError, serve};

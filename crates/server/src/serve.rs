@@ -10,20 +10,32 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use loglake_query::QueryError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::InvalidToken;
-use crate::doors::{DoorSettings, Doors, OpenDoors};
+use crate::doors::{DoorSettings, Doors, NotOpened, OpenDoors};
 use crate::flight;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error(transparent)]
     Token(#[from] InvalidToken),
+    #[error("fresh rows cannot be served: {0}")]
+    Fresh(#[from] QueryError),
     #[error("the flight sql service cannot be built: {0}")]
     Flight(#[from] FlightError),
+}
+
+impl From<NotOpened> for ServeError {
+    fn from(error: NotOpened) -> Self {
+        match error {
+            NotOpened::Token(error) => Self::Token(error),
+            NotOpened::Fresh(error) => Self::Fresh(error),
+        }
+    }
 }
 
 /// Serves on the two sockets (bound by the caller: see [`crate::check_exposure`]) until `stop` is

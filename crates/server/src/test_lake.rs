@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use loglake_coord::InProcess;
 use loglake_format::EncoderSettings;
 use loglake_ingest::{IngestDependencies, IngestSettings, Ingester, NoPeers};
-use loglake_model::{Clock, Limits, PartitionBy, SegmentSeq, TableId, Timestamp, WriterId};
-use loglake_query::{FreshRows, QueryDeps, QueryEngine, QuerySettings};
+use loglake_model::{Clock, Limits, PartitionBy, Timestamp, WriterId};
+use loglake_query::{QueryDeps, QueryEngine, QuerySettings};
 use loglake_table::{Catalog, TableSettings};
 use loglake_wal::{Reader, WalSettings};
 use object_store::ObjectStore;
@@ -17,6 +16,7 @@ use object_store::memory::InMemory;
 use prometheus_client::registry::Registry;
 
 use crate::doors::{DoorSettings, Doors, OpenDoors};
+use crate::peers::OwnRows;
 
 /// 2026-11-01T13:00:00Z, and a microsecond more at each look.
 #[derive(Debug)]
@@ -25,23 +25,6 @@ struct TestClock(AtomicI64);
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_nanos(self.0.fetch_add(1_000, Ordering::Relaxed))
-    }
-}
-
-struct OwnRows(Arc<Ingester>);
-
-impl FreshRows for OwnRows {
-    fn writer(&self) -> Option<WriterId> {
-        Some(self.0.writer())
-    }
-
-    fn rows(
-        &self,
-        writer: WriterId,
-        table: TableId,
-        above: Option<SegmentSeq>,
-    ) -> Option<Vec<RecordBatch>> {
-        self.0.fresh_rows(writer, table, above)
     }
 }
 
@@ -67,7 +50,7 @@ pub(crate) async fn doors(token: Option<&str>) -> Doors {
         store: Arc::clone(&store),
         catalog,
         segments: Reader::new(store),
-        fresh: Arc::new(OwnRows(Arc::clone(&ingester))),
+        fresh: Arc::new(OwnRows::new(Some(Arc::clone(&ingester)))),
         coordinator: Arc::new(InProcess::new()),
         clock: clock.clone(),
     };

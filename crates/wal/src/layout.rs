@@ -9,11 +9,25 @@ use crate::seal::SEAL_BYTES;
 
 pub(crate) const WRITERS: &str = "_writers";
 
+const SEALING: &str = ".sealing";
 const FLOOR: &str = "floor-";
 const DIGITS: usize = 20;
 
 pub(crate) fn writer_path(writer: WriterId) -> Path {
     Path::from_iter([WRITERS.to_owned(), writer.to_string()])
+}
+
+/// There while somebody else ends the writer's log.
+pub(crate) fn sealing_path(writer: WriterId) -> Path {
+    Path::from_iter([WRITERS.to_owned(), format!("{writer}{SEALING}")])
+}
+
+/// The writer that a name in `_writers/` is about, and whether it says that the log is being sealed.
+pub(crate) fn parse_mark(name: &str) -> Option<(WriterId, bool)> {
+    match name.strip_suffix(SEALING) {
+        Some(writer) => Some((writer.parse().ok()?, true)),
+        None => Some((name.parse().ok()?, false)),
+    }
 }
 
 pub(crate) fn log_path(writer: WriterId) -> Path {
@@ -147,6 +161,15 @@ mod tests {
         let names = ["x", "1", "99999999999999999999", "floor-1", "+0000000000000000001", &max];
         assert_eq!(LogView::of(names.map(|name| (name, 900))), LogView::default());
         assert_eq!(LogView::default().next(), SegmentSeq(0));
+    }
+
+    #[test]
+    fn marks_of_writers_read_back_and_nothing_else_does() {
+        let writer = WriterId::from_uuid(uuid::Uuid::from_u128(7));
+        let name = |path: Path| path.filename().unwrap().to_owned();
+        assert_eq!(parse_mark(&name(writer_path(writer))), Some((writer, false)));
+        assert_eq!(parse_mark(&name(sealing_path(writer))), Some((writer, true)));
+        assert_eq!(parse_mark("notes.txt"), None);
     }
 
     #[test]

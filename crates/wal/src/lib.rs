@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! _writers/<writer>                     there before the first ack, gone once sealed and committed
+//! _writers/<writer>.sealing             there before somebody else seals the log
 //! _wal/<writer>/<20-digit sequence>     segments; also the seal
 //! _wal/<writer>/floor-<20-digit sequence>  trimmed up to here, this one included
 //! ```
@@ -38,7 +39,7 @@ use loglake_model::{SegmentSeq, TableId};
 
 pub use error::WalError;
 pub use fault::StoreFault;
-pub use reader::{Log, Reader, Segment};
+pub use reader::{Log, Reader, Segment, WriterMark};
 pub use recoverer::Recoverer;
 pub use segment::{PartIndex, SegmentIndex};
 pub use writer::Writer;

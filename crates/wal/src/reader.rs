@@ -1,5 +1,6 @@
 //! Reads logs of any writer. Cannot write.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use loglake_model::{SegmentSeq, TableId, WriterId};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 
-use crate::layout::{LogView, WRITERS, log_path, segment_path};
+use crate::layout::{LogView, WRITERS, log_path, parse_mark, segment_path};
 use crate::segment::{self, Footer, Tail};
 use crate::{SegmentIndex, TablePart, WalError, seal};
 
@@ -36,6 +37,17 @@ impl Log {
     }
 }
 
+/// A writer as `_writers/` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WriterMark {
+    pub writer: WriterId,
+    /// Somebody other than the writer ends its log, or has ended it, and may have found rows there
+    /// that the writer's own process does not know to be durable: its memory says nothing any more,
+    /// its segments do. There before the seal is, so before anybody acts on what the sealed log
+    /// holds; gone only after every row of the writer was committed.
+    pub sealing: bool,
+}
+
 #[derive(Clone, Debug)]
 pub struct Reader {
     store: Arc<dyn ObjectStore>,
@@ -51,13 +63,24 @@ impl Reader {
     /// # Errors
     /// [`WalError::Store`] when the listing fails.
     pub async fn writers(&self) -> Result<Vec<WriterId>, WalError> {
+        Ok(self.marks().await?.iter().map(|mark| mark.writer).collect())
+    }
+
+    /// All of `_writers/`, oldest first, with what it says of each.
+    ///
+    /// # Errors
+    /// [`WalError::Store`] when the listing fails.
+    pub async fn marks(&self) -> Result<Vec<WriterMark>, WalError> {
         let objects = self.store.list(Some(&Path::from(WRITERS)));
         let objects: Vec<_> =
             objects.try_collect().await.map_err(WalError::store("list the writers"))?;
-        let ids = objects.iter().filter_map(|object| object.location.filename()?.parse().ok());
-        let mut ids: Vec<WriterId> = ids.collect();
-        ids.sort_unstable();
-        Ok(ids)
+        let mut marks = BTreeMap::new();
+        let names = objects.iter().filter_map(|object| object.location.filename());
+        for (writer, sealing) in names.filter_map(parse_mark) {
+            *marks.entry(writer).or_default() |= sealing;
+        }
+        let marks = marks.into_iter().map(|(writer, sealing)| WriterMark { writer, sealing });
+        Ok(marks.collect())
     }
 
     /// The segments of a writer. The seal itself is not among them.

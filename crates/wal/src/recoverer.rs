@@ -10,7 +10,7 @@ use object_store::{ObjectStore, PutMode};
 use tokio::time::sleep;
 
 use crate::fault::{Attempt, classify};
-use crate::layout::{LogView, floor_path, segment_path, writer_path};
+use crate::layout::{LogView, floor_path, sealing_path, segment_path, writer_path};
 use crate::reader::{Log, Reader, view};
 use crate::{WalError, seal};
 
@@ -38,10 +38,15 @@ impl Recoverer {
     /// Creates the seal at the first free number above the highest floor (moving on when it loses
     /// the race); idempotent. Answers with the log as it is for good.
     ///
+    /// Before that it marks the writer in `_writers/` as one whose log is being sealed, so that a
+    /// query that begins after the caller acted on what the log holds (answered for rows that it
+    /// found in it, say) does not ask the writer's own process, which may not know of them.
+    ///
     /// # Errors
     /// [`WalError::Store`] when the store does not answer: ask again. [`WalError::Corrupt`] when a
     /// segment that was acknowledged is missing: a seal in its place would give up those after it.
     pub async fn seal(&self, writer: WriterId) -> Result<Log, WalError> {
+        self.mark_sealing(writer).await?;
         let (mut creates, mut failures) = (0u32, 0u32);
         loop {
             // Whatever the create said: only a listing begun after it tells whether the seal counts,
@@ -79,6 +84,23 @@ impl Recoverer {
         }
     }
 
+    async fn mark_sealing(&self, writer: WriterId) -> Result<(), WalError> {
+        let path = sealing_path(writer);
+        for failures in 1.. {
+            let create = self.store.put_opts(&path, Default::default(), PutMode::Create.into());
+            match create.await {
+                Err(error) if classify(&error) != Attempt::Exists => {
+                    if failures >= FAILURES_MAX {
+                        return Err(WalError::store("mark a log as being sealed")(error));
+                    }
+                    sleep(Duration::from_millis(50 << failures)).await;
+                }
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
     /// Creates the floor object, then deletes the segments at or below it and lower floors.
     ///
     /// # Errors
@@ -111,7 +133,7 @@ impl Recoverer {
         self.delete(floors.map(|floor| floor_path(writer, floor)).collect()).await
     }
 
-    /// Removes `_writers/<writer>`: sealed, all committed. The seal and the highest floor stay, so
+    /// Removes the writer's marks in `_writers/`: sealed, all committed. The seal and the highest floor stay, so
     /// that the writer can never come back; what lies beyond the seal goes.
     ///
     /// # Errors
@@ -123,6 +145,8 @@ impl Recoverer {
             return Err(WalError::Misuse { action: "forgetting", writer, problem });
         }
         self.delete(view.void.iter().map(|seq| segment_path(writer, *seq)).collect()).await?;
+        // The writer's own mark last: as long as it is there, somebody comes back for the rest.
+        self.delete(vec![sealing_path(writer)]).await?;
         self.delete(vec![writer_path(writer)]).await
     }
 

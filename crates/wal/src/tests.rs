@@ -309,6 +309,32 @@ async fn trimming_raises_the_floor_first_and_seals_count_above_it_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_log_is_marked_before_it_is_sealed_and_until_it_is_forgotten() {
+    let store = memory();
+    let (writer, _) = start(&store).await;
+    writer.append(rows(&[1])).await.unwrap();
+    let reader = Reader::new(Arc::clone(&store));
+    let mark = |sealing| vec![WriterMark { writer: WRITER, sealing }];
+    assert_eq!(reader.marks().await.unwrap(), mark(false));
+    // The store takes no mark: then there is no seal either, whose rows somebody could act on.
+    let script = |operation, path: &object_store::path::Path| match operation {
+        Operation::Put if path.as_ref().ends_with(".sealing") => Fault::NotStored,
+        _ => Fault::None,
+    };
+    let full: Arc<dyn ObjectStore> =
+        Arc::new(FaultyStore::new(Arc::clone(&store), Box::new(script)));
+    Recoverer::new(full).seal(WRITER).await.expect_err("no mark, no seal");
+    assert_eq!(reader.log(WRITER).await.unwrap().seal, None);
+    let recoverer = Recoverer::new(Arc::clone(&store));
+    recoverer.seal(WRITER).await.unwrap();
+    recoverer.seal(WRITER).await.unwrap();
+    assert_eq!(reader.marks().await.unwrap(), mark(true));
+    assert_eq!(reader.writers().await.unwrap(), [WRITER]);
+    recoverer.forget(WRITER).await.unwrap();
+    assert_eq!(reader.marks().await.unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_gap_hides_what_is_after_it_and_forgetting_sweeps_it() {
     let store = memory();
     store.put(&writer_path(WRITER), "{}".into()).await.unwrap();

@@ -15,7 +15,7 @@ use arrow::array::{
     ArrayRef, Int16Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::Schema;
-use loglake_ingest::{IngestDependencies, IngestSettings, Ingester, NoPeers, recover};
+use loglake_ingest::{FreshRows, IngestDependencies, IngestSettings, Ingester, NoPeers, recover};
 use loglake_model::{
     Clock, Column, ColumnType, NameForm, PartitionBy, SegmentSeq, TableName, TableSchema,
     TenantName, Timestamp, WriterId,
@@ -95,10 +95,11 @@ async fn counted(ingester: &Ingester) -> (u64, usize) {
     let table = logs(ingester).await;
     let version = table.refresh().await.expect("a version");
     let writer = ingester.writer();
-    let fresh = ingester
-        .fresh_rows(writer, table.id(), version.watermark(writer))
-        .expect("nothing above the newest watermark was let go");
-    (version.rows(), fresh.iter().map(RecordBatch::num_rows).sum())
+    let fresh = ingester.fresh_rows(writer, table.id(), version.watermark(writer), None);
+    let FreshRows::Held { batches, .. } = fresh else {
+        panic!("nothing above the newest watermark was let go: {fresh:?}")
+    };
+    (version.rows(), batches.iter().map(RecordBatch::num_rows).sum())
 }
 
 async fn start(dependencies: &IngestDependencies) -> Arc<Ingester> {
@@ -128,9 +129,31 @@ async fn an_older_snapshot_is_told_that_its_rows_were_let_go() {
     append(&ingester, &[1]).await;
     let table = logs(&ingester).await;
     ingester.flush().await.expect("a flush");
-    assert!(ingester.fresh_rows(ingester.writer(), table.id(), None).is_none());
+    let told = ingester.fresh_rows(ingester.writer(), table.id(), None, None);
+    assert!(matches!(told, FreshRows::LetGo));
     let another = WriterId::from_uuid(Uuid::from_u128(u128::MAX));
-    assert!(ingester.fresh_rows(another, table.id(), Some(SegmentSeq(9))).is_none());
+    let told = ingester.fresh_rows(another, table.id(), Some(SegmentSeq(9)), None);
+    assert!(matches!(told, FreshRows::NotCurrent));
+}
+
+#[tokio::test]
+async fn a_second_look_up_to_the_same_segment_finds_the_same_rows() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let ingester = start(&dependencies(&store)).await;
+    append(&ingester, &[1, 2]).await;
+    let table = logs(&ingester).await;
+    let look = |last| match ingester.fresh_rows(ingester.writer(), table.id(), None, last) {
+        FreshRows::Held { up_to, batches } => {
+            (up_to, batches.iter().map(RecordBatch::num_rows).sum::<usize>())
+        }
+        other => panic!("{other:?}"),
+    };
+    let (first, rows) = look(None);
+    assert_eq!(rows, 2);
+    append(&ingester, &[3]).await;
+    assert_eq!(look(Some(first)), (first, 2));
+    assert_eq!(look(Some(None)), (None, 0));
+    assert_eq!(look(None).1, 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use async_trait::async_trait;
 use loglake_coord::InProcess;
 use loglake_format::EncoderSettings;
 use loglake_model::{
@@ -18,7 +19,9 @@ use parking_lot::Mutex;
 use uuid::Builder;
 
 use super::records::{column_list, record_batch};
-use crate::{FreshRows, QueryDeps, QueryEngine, QuerySettings};
+use crate::{
+    FreshAnswer, FreshError, FreshRows, FreshScan, QueryDeps, QueryEngine, QuerySettings, UpTo,
+};
 
 /// 2026-11-01T14:00:00Z, for good.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,23 +73,28 @@ impl MemoryRows {
     }
 }
 
+#[async_trait]
 impl FreshRows for MemoryRows {
-    fn writer(&self) -> Option<WriterId> {
+    fn own(&self) -> Option<WriterId> {
         *self.writer.lock()
     }
 
-    fn rows(
-        &self,
-        writer: WriterId,
-        table: TableId,
-        above: Option<SegmentSeq>,
-    ) -> Option<Vec<RecordBatch>> {
-        if self.writer() != Some(writer) || *self.gone.lock() > above {
-            return None;
+    async fn rows(&self, scan: &FreshScan) -> Result<FreshAnswer, FreshError> {
+        if self.own() != Some(scan.writer) {
+            return Err(FreshError::NotCurrent);
+        }
+        if *self.gone.lock() > scan.above {
+            return Err(FreshError::LetGo);
         }
         let held = self.held.lock();
-        let rows = held.get(&table).into_iter().flatten();
-        Some(rows.filter(|(seq, _)| Some(*seq) > above).map(|(_, rows)| rows.clone()).collect())
+        let newest = held.values().flatten().map(|(seq, _)| *seq).max();
+        let up_to = match scan.up_to {
+            UpTo::Newest => newest,
+            UpTo::Segment(last) => last,
+        };
+        let wanted = |seq| Some(seq) > scan.above && Some(seq) <= up_to;
+        let rows = held.get(&scan.table).into_iter().flatten().filter(|(seq, _)| wanted(*seq));
+        Ok(FreshAnswer::whole(up_to, rows.map(|(_, rows)| rows.clone()).collect()))
     }
 }
 
@@ -186,6 +194,11 @@ impl SmallLake {
         }
     }
 
+    /// Seals a writer's log, as somebody who is not its writer does.
+    pub async fn seal(&self, writer: WriterId) {
+        Recoverer::new(Arc::clone(&self.store)).seal(writer).await.expect("a seal");
+    }
+
     /// Seals a writer's log and trims it up to a segment.
     pub async fn trim(&self, writer: WriterId, up_to: u64) {
         let recoverer = Recoverer::new(Arc::clone(&self.store));
@@ -200,11 +213,16 @@ impl SmallLake {
 
     /// An engine over this lake: half a minute and 64 MiB for its queries.
     pub fn engine(&self) -> QueryEngine {
+        self.engine_with(Arc::clone(&self.fresh) as Arc<dyn FreshRows>)
+    }
+
+    /// The same with another view of fresh rows.
+    pub fn engine_with(&self, fresh: Arc<dyn FreshRows>) -> QueryEngine {
         let deps = QueryDeps {
             store: Arc::clone(&self.store),
             catalog: Arc::clone(&self.catalog),
             segments: Reader::new(Arc::clone(&self.store)),
-            fresh: Arc::clone(&self.fresh) as Arc<dyn FreshRows>,
+            fresh,
             coordinator: Arc::new(InProcess::new()),
             clock: Arc::new(StoppedClock),
         };

@@ -7,7 +7,7 @@ use super::{rows, small_lake};
 use crate::testing::{Golden, run_golden};
 use crate::{QueryError, VIEWS};
 
-fn folder(name: &str) -> PathBuf {
+pub(super) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sql").join(name)
 }
 

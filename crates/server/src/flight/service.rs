@@ -36,7 +36,7 @@ use super::{ingest, metadata};
 use crate::doors::OpenDoors;
 use crate::failure::Failure;
 use crate::metrics::QueryDoor;
-use crate::peers::service;
+use crate::peers::{fresh, service};
 use crate::plain_types::{plain_batch, plain_schema};
 
 pub(crate) struct FlightSql {
@@ -173,6 +173,20 @@ impl FlightSqlService for FlightSql {
         let statement = Statement::from_handle(&query.prepared_statement_handle)?;
         let (schema, _) = self.describe(&statement.sql).await?;
         info(&schema, &query, request)
+    }
+
+    /// Members ask for fresh rows.
+    async fn do_get_fallback(
+        &self,
+        _request: Request<Ticket>,
+        message: Any,
+    ) -> Result<DoGet<Self>, Status> {
+        if message.type_url != fresh::FRESH_ROWS {
+            let message = format!("tickets of type {:?} are not known", message.type_url);
+            return Err(Status::unimplemented(message));
+        }
+        let rows = fresh::answer(&self.doors.fresh, &message.value).await?;
+        Ok(Response::new(Box::pin(rows)))
     }
 
     async fn do_get_statement(

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use arrow_flight::flight_service_client::FlightServiceClient;
+use axum::http::HeaderValue;
 use axum::http::header::AUTHORIZATION;
 use parking_lot::Mutex;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -70,6 +71,13 @@ impl Channels {
     /// Closes the connection to a member that has left, once its calls have ended.
     pub fn forget(&self, address: &str) {
         self.open.lock().remove(address);
+    }
+
+    /// The header that carries the token.
+    pub(crate) fn authorization(&self) -> Option<HeaderValue> {
+        let mut value = HeaderValue::from_bytes(self.authorization.as_ref()?.as_bytes()).ok()?;
+        value.set_sensitive(true);
+        Some(value)
     }
 
     /// A call with the token on it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use loglake_coord::{Coordinator, InProcess, Member, Role};
-use loglake_ingest::{Forward, ForwardError, Ingester, KeyFate, Peers};
+use loglake_ingest::{Forward, ForwardError, FreshRows, Ingester, KeyFate, Peers};
 use loglake_model::{Clock, Limits, TableName, TenantName, WriterId};
 use loglake_receive::{DecodeContext, decode_ndjson};
 use tokio::net::TcpListener;
@@ -86,7 +86,10 @@ async fn rows_take_their_hop_and_a_wrong_address_is_told() {
     remote.forward(writer).await.unwrap();
     let ingester = &remote.ingester;
     let table = ingester.table(&TenantName::unnamed(), &TableName::unnamed()).await.unwrap();
-    let rows = ingester.fresh_rows(writer, table.id(), None).unwrap();
+    let FreshRows::Held { batches: rows, .. } = ingester.fresh_rows(writer, table.id(), None, None)
+    else {
+        panic!("nothing was let go")
+    };
     assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 5_000);
     let another = WriterId::from_uuid(Uuid::from_u128(9));
     assert!(matches!(remote.forward(another).await, Err(ForwardError::NotTaken(_))));
