@@ -214,9 +214,9 @@ async fn rows_of_a_table_that_is_gone_are_dropped_and_no_others() {
 async fn keys_of_requests_are_marked_as_stored_before_their_segment_goes() {
     let store = memory();
     let dead = start(&dependencies(&store)).await;
-    let key = RequestKey::new(&TenantName::unnamed(), "a", b"body");
+    let key = RequestKey::new(&TenantName::unnamed(), "a", [b"body".as_slice()]);
     let table = logs(&dead).await;
-    dead.append_once(&key, vec![(table, rows(&[1]))]).await.expect("stored");
+    dead.append_once(key.clone(), vec![(table, rows(&[1]))]).await.expect("stored");
     let mark = Path::from(format!("_keys/{}-stored", key.id()));
     // As if its process had died between the two.
     while store.head(&mark).await.is_err() {
