@@ -15,7 +15,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "URL")]
     store: Option<String>,
     /// Minutes that a data file of an unfinished flush may lie about before it is a finding
-    #[arg(long, value_name = "MINUTES", default_value_t = 24 * 60)]
+    #[arg(long, value_name = "MINUTES", default_value_t = 3 * 24 * 60)]
     grace: u64,
 }
 
