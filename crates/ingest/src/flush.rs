@@ -79,7 +79,7 @@ impl Flusher {
         }
     }
 
-    async fn is_sealed(&self) -> Result<bool, IngestError> {
+    pub(crate) async fn is_sealed(&self) -> Result<bool, IngestError> {
         match &self.confirm_unsealed {
             Some(reader) => Ok(reader.log(self.writer).await?.seal.is_some()),
             None => Ok(false),
