@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 use loglake_format::{EncodedFile, EncoderSettings, encode};
-use loglake_model::{Clock, SegmentSeq, TableId, WriterId};
+use loglake_model::{Clock, SegmentSeq, TableId, WriterId, off_the_loop};
 use loglake_table::{DataFile, Flush, FlushOutcome, Table};
 use loglake_wal::Reader;
 use object_store::path::Path;
@@ -99,8 +99,7 @@ impl Flusher {
         // The newest schema has every column of rows that were logged before now.
         let schema = Arc::clone(table.current().schema());
         let encoder = self.encoder.clone();
-        let encoded =
-            tokio::task::spawn_blocking(move || encode(&batches, &schema, &encoder)).await??;
+        let encoded = off_the_loop(move || encode(&batches, &schema, &encoder)).await??;
         try_join_all(encoded.into_iter().map(|file| self.put(table, file))).await
     }
 

@@ -49,6 +49,7 @@ pub async fn recover_orphans(
         }
         let wait = if suspects.is_empty() { LOOK_EVERY } else { LOOK_AGAIN };
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             changed = members.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(wait) => {}
