@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ingest", &["model", "format", "wal", "table", "coord"]),
     ("query", &["model", "format", "wal", "table", "coord"]),
     ("server", &["model", "receive", "table", "ingest", "query"]),
+    ("sim", &["model", "format", "wal", "table", "coord", "ingest", "query"]),
     (
         "loglake",
         &["model", "receive", "format", "wal", "table", "coord", "ingest", "query", "server"],
