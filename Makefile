@@ -9,7 +9,7 @@ PACKAGES := $(VENV)/packages.stamp
 BIN := $(CARGO_TARGET_DIR)/debug/loglake
 DATA ?= $(CURDIR)/lake-data
 
-.PHONY: help run build test lint unit e2e servers cluster bench kill storm visible ack recovery docs clean-data setup
+.PHONY: help run build test lint unit e2e servers cluster bench kill storm visible ack recovery sim docs clean-data setup
 
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,11 @@ bench: setup $(PACKAGES) ## Beside ClickHouse and DuckDB on the same records (re
 	$(VENV)/bin/pip install -q -r tests/bench/requirements.txt
 	@test -f $(BENCH_INPUT) || tests/bench/records.sh $(BENCH_INPUT)
 	$(PYTHON) tests/bench/bench.py --bin $(CARGO_TARGET_DIR)/release/loglake --input $(BENCH_INPUT) --work $(CACHE)/bench/work
+
+SEEDS ?= 200
+FROM ?= 0
+sim: setup ## The simulation of a whole cluster: SEEDS=10000 [FROM=first] [TRACE=1]
+	@cargo run -q --bin loglake-sim -- --seeds $(SEEDS) --from $(FROM) $(if $(TRACE),--trace)
 
 KILL_ROUNDS ?= 50
 kill: build servers ## kill -9 during a load, KILL_ROUNDS times, on a directory and on MinIO

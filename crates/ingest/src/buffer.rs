@@ -1,7 +1,7 @@
 //! The durable rows of one writer that are not let go yet, by table, in segment order. Plain state:
 //! the loop around it does the flushing.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -49,7 +49,7 @@ pub(crate) struct Load {
 
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
-    tables: HashMap<TableId, TableBuffer>,
+    tables: BTreeMap<TableId, TableBuffer>,
     /// The last segment that came in: all before it came too.
     newest: Option<SegmentSeq>,
     trim: TrimLedger,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use futures::future::try_join_all;
 use loglake_format::{EncodedFile, EncoderSettings, encode};
-use loglake_model::Clock;
+use loglake_model::{Clock, off_the_loop};
 use loglake_table::{DataFile, Table};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -30,8 +30,7 @@ impl FileWriter {
         // The newest schema has every column of rows that were logged before now.
         let schema = Arc::clone(table.current().schema());
         let encoder = self.encoder.clone();
-        let encoded =
-            tokio::task::spawn_blocking(move || encode(&batches, &schema, &encoder)).await??;
+        let encoded = off_the_loop(move || encode(&batches, &schema, &encoder)).await??;
         try_join_all(encoded.into_iter().map(|file| self.put(table, file))).await
     }
 

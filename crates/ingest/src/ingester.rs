@@ -322,6 +322,7 @@ impl Ingester {
         let mut delay_until = Instant::now();
         loop {
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
                 () = self.wake.notified(), if Instant::now() >= delay_until => {}
                 _ = tick.tick() => {}

@@ -194,6 +194,7 @@ pub async fn recover_orphans(
             }
         };
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             changed = members.changed() => if changed.is_err() { return },
             writer = ended(&mut recoveries) => suspicions.ended(writer, Instant::now()),

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use loglake_model::{SegmentSeq, TableId, WriterId};
+use loglake_model::{SegmentSeq, TableId, WriterId, off_the_loop};
 use loglake_table::{Flush, FlushOutcome, Table, TableError};
 use loglake_wal::{Log, Reader, Recoverer, Segment, WalError};
 
@@ -175,7 +175,7 @@ impl Pass {
             let mut batches = segment.batches(table)?;
             loop {
                 let decode = move || (batches.next(), batches);
-                let (batch, rest) = tokio::task::spawn_blocking(decode).await?;
+                let (batch, rest) = off_the_loop(decode).await?;
                 batches = rest;
                 let Some(batch) = batch else { break };
                 self.backlog.add(table, seq, batch?);

@@ -12,6 +12,7 @@ mod schema;
 pub mod shape;
 mod stats;
 mod time;
+mod work;
 
 pub use error::ErrorKind;
 pub use id::{InvalidName, SegmentSeq, TableId, TableName, TenantName, WriterId};
@@ -24,3 +25,4 @@ pub use schema::{
 };
 pub use stats::{ColumnStats, FileStats, StatValue};
 pub use time::{Clock, Timestamp};
+pub use work::off_the_loop;

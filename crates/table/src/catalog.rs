@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::TableError;
 use crate::action::{Format, Line, Metadata, Protocol, Strings, encode};
+use crate::file::NewIds;
 use crate::intent::{info, schema_string};
 use crate::log::{Created, Log};
 use crate::schema::partition_columns;
@@ -33,6 +34,7 @@ pub struct Catalog {
     store: Arc<dyn ObjectStore>,
     clock: Arc<dyn Clock>,
     settings: Arc<TableSettings>,
+    ids: NewIds,
     /// Filled when open; empty while somebody opens it.
     slots: Mutex<HashMap<(TenantName, TableName), Slot>>,
 }
@@ -43,7 +45,15 @@ impl Catalog {
         clock: Arc<dyn Clock>,
         settings: TableSettings,
     ) -> Self {
-        Self { store, clock, settings: Arc::new(settings), slots: Mutex::default() }
+        let (settings, ids, slots) = (Arc::new(settings), NewIds::default(), Mutex::default());
+        Self { store, clock, settings, ids, slots }
+    }
+
+    /// Takes the ids of new tables and files from here instead of the machine's randomness. Each is
+    /// used once, ever.
+    #[must_use]
+    pub fn with_ids(self, ids: Arc<dyn Fn() -> Uuid + Send + Sync>) -> Self {
+        Self { ids: NewIds(ids), ..self }
     }
 
     /// `None` when there is no such table: then the next call looks again. Opens it (checkpoint and
@@ -179,8 +189,8 @@ impl Catalog {
         state: Arc<Snapshot>,
     ) -> Arc<Table> {
         let (settings, clock) = (Arc::clone(&self.settings), Arc::clone(&self.clock));
-        let root = root(tenant, name);
-        Arc::new(Table::new(tenant.clone(), name.clone(), root, settings, clock, log, state))
+        let (root, ids) = (root(tenant, name), self.ids.clone());
+        Arc::new(Table::new(tenant.clone(), name.clone(), root, settings, clock, ids, log, state))
     }
 
     async fn load(
@@ -226,7 +236,7 @@ impl Catalog {
         let now = self.clock.now();
         let by = self.settings.partition_by;
         let metadata = Metadata {
-            id: TableId::from_uuid(Uuid::new_v4()).to_string(),
+            id: TableId::from_uuid(self.ids.next()).to_string(),
             name: Some(name.to_string()),
             description: None,
             format: Format { provider: "parquet".into(), options: Strings::new() },

@@ -1,5 +1,8 @@
 //! Data files: their names, and their place in the log's `add` and `remove`.
 
+use std::fmt;
+use std::sync::Arc;
+
 use loglake_model::{DATE, FileStats, HOUR, Partition, PartitionBy, TableSchema, Timestamp};
 use object_store::path::Path;
 use uuid::Uuid;
@@ -7,6 +10,29 @@ use uuid::Uuid;
 use crate::action::{Add, Remove, Strings, decode_path, encode_path};
 use crate::list::HasPath;
 use crate::stats;
+
+/// Where the ids of new files and tables come from: the door to randomness.
+#[derive(Clone)]
+pub(crate) struct NewIds(pub(crate) Arc<dyn Fn() -> Uuid + Send + Sync>);
+
+impl NewIds {
+    pub(crate) fn next(&self) -> Uuid {
+        (self.0)()
+    }
+}
+
+impl Default for NewIds {
+    #[expect(clippy::disallowed_methods, reason = "the door itself")]
+    fn default() -> Self {
+        Self(Arc::new(Uuid::new_v4))
+    }
+}
+
+impl fmt::Debug for NewIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewIds")
+    }
+}
 
 /// A data file: the facts of Delta's `add` action.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,8 +73,7 @@ impl HasPath for Tombstone {
 
 /// A name for a new file: `<folder>/<uuid>.parquet`, or `<folder>/<uuid>-<vacuum>.parquet` once
 /// the table has been vacuumed. So a file tells which vacuums cannot have listed it.
-pub(crate) fn new_path(partition: &Partition, vacuum: u64) -> Path {
-    let id = Uuid::new_v4();
+pub(crate) fn new_path(id: Uuid, partition: &Partition, vacuum: u64) -> Path {
     let name = match vacuum {
         0 => format!("{id}.parquet"),
         vacuum => format!("{id}-{vacuum}.parquet"),
@@ -157,7 +182,7 @@ mod tests {
     fn a_file_tells_the_vacuum_it_is_younger_than() {
         let partition = Partition::of(0, PartitionBy::Hour);
         for vacuum in [0, 1, 17] {
-            let path = new_path(&partition, vacuum);
+            let path = new_path(Uuid::from_u128(7), &partition, vacuum);
             assert_eq!(vacuum_of(&path), vacuum, "{path}");
             assert!(path.as_ref().starts_with("date=1970-01-01/hour=00/"));
         }

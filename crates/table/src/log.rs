@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use loglake_model::Timestamp;
+use loglake_model::{Timestamp, off_the_loop};
 use object_store::path::Path;
 use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 use serde::{Deserialize, Serialize};
@@ -344,7 +344,7 @@ fn decode_checkpoint(version: u64, parts: &[(Path, Bytes)]) -> Result<Snapshot, 
 
 /// Runs what takes the processor for long off the threads that answer others.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
+    match off_the_loop(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::TableError;
 use crate::commit::Outcome;
-use crate::file::new_path;
+use crate::file::{NewIds, new_path};
 use crate::history::Entry;
 use crate::intent::{Flush, Intent, Rewrite};
 use crate::log::Log;
@@ -58,6 +58,7 @@ pub struct Table {
     root: Path,
     pub(crate) settings: Arc<TableSettings>,
     pub(crate) clock: Arc<dyn Clock>,
+    ids: NewIds,
     pub(crate) log: Log,
     current: RwLock<Arc<Snapshot>>,
     /// When the entry of the current version was last seen to be there.
@@ -75,6 +76,7 @@ impl Table {
         root: Path,
         settings: Arc<TableSettings>,
         clock: Arc<dyn Clock>,
+        ids: NewIds,
         log: Log,
         state: Arc<Snapshot>,
     ) -> Self {
@@ -85,6 +87,7 @@ impl Table {
             root,
             settings,
             clock,
+            ids,
             log,
             current: RwLock::new(state),
             tip_seen: Mutex::new(Instant::now()),
@@ -226,7 +229,7 @@ impl Table {
     /// Where to put a new data file of a partition: `date=…/hour=…/<uuid>.parquet`, relative to
     /// root. Ask before the file is put: the name tells which vacuums cannot have taken it.
     pub fn new_file_path(&self, partition: &Partition) -> Path {
-        new_path(partition, self.current().vacuum())
+        new_path(self.ids.next(), partition, self.current().vacuum())
     }
 
     /// Writes a checkpoint when it is time for one. Never waited for, never an error of a commit:

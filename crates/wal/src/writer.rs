@@ -1,11 +1,11 @@
 //! The writing side of the log: performs what [`crate::group_commit`] decides.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use loglake_model::{SegmentSeq, WriterId};
+use loglake_model::{SegmentSeq, WriterId, off_the_loop};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -220,12 +220,12 @@ struct Driver {
     started: Instant,
     next_append: AppendId,
     /// Rows that wait for a segment.
-    rows: HashMap<AppendId, Rows>,
-    answers: HashMap<AppendId, Answer<SegmentSeq>>,
+    rows: BTreeMap<AppendId, Rows>,
+    answers: BTreeMap<AppendId, Answer<SegmentSeq>>,
     /// Whom to answer when the segment is delivered.
-    appends: HashMap<SegmentSeq, Vec<AppendId>>,
+    appends: BTreeMap<SegmentSeq, Vec<AppendId>>,
     /// Of the segments in flight, while no attempt's task holds them.
-    prepared: HashMap<SegmentSeq, Prepared>,
+    prepared: BTreeMap<SegmentSeq, Prepared>,
     attempts: JoinSet<Landed>,
     closers: Vec<Answer<()>>,
 }
@@ -256,10 +256,10 @@ impl Driver {
             decisions: GroupCommit::new(rules),
             started: Instant::now(),
             next_append: 0,
-            rows: HashMap::new(),
-            answers: HashMap::new(),
-            appends: HashMap::new(),
-            prepared: HashMap::new(),
+            rows: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            appends: BTreeMap::new(),
+            prepared: BTreeMap::new(),
             attempts: JoinSet::new(),
             closers: vec![],
         }
@@ -443,7 +443,7 @@ async fn encode(
         let bytes = segment::encode(writer, seq, &parts, &prepared.notes, compression)?;
         Ok::<_, arrow::error::ArrowError>(Prepared { bytes: Some(bytes), parts, ..prepared })
     };
-    match tokio::task::spawn_blocking(work).await {
+    match off_the_loop(work).await {
         Ok(encoded) => encoded.map_err(|e| e.to_string().into()),
         Err(e) => Err(e.to_string().into()),
     }

@@ -68,7 +68,7 @@ fn batches_are_grouped_by_table_and_joined_by_schema() {
 #[test]
 fn a_segment_reads_back_with_its_index() {
     for compression in [SegmentCompression::Zstd, SegmentCompression::Lz4] {
-        let object = encode(WRITER, SEQ, &sample(), &[], compression).unwrap();
+        let object = encode(WRITER, SEQ, &sample(), &Notes::default(), compression).unwrap();
         let (footer, parts) = decode(&object).unwrap();
         assert_eq!(parts, sample());
         assert_eq!((footer.writer, footer.sequence), (WRITER, SEQ));

@@ -1,0 +1,383 @@
+//! A node: a runtime of its own with a paused clock, stepped by the scheduler, and what a process of
+//! the product runs in it. A crash drops the runtime: every task ends at the await where it stands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use futures::TryStreamExt;
+use loglake_coord::{Coordinator, Member, Role};
+use loglake_format::EncoderSettings;
+use loglake_ingest::{
+    ForwardError, IngestDependencies, IngestSettings, Ingester, RequestKey, recover,
+    recover_orphans,
+};
+use loglake_model::{Clock, ErrorKind, PartitionBy, SegmentSeq, TableId, TenantName, WriterId};
+use loglake_query::{
+    FreshRows, NoFreshRows, QueryDeps, QueryEngine, QueryError, QueryRequest, QuerySettings,
+};
+use loglake_table::{Catalog, TableSettings};
+use loglake_wal::{Reader, WalSettings};
+use object_store::ObjectStore;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::client::{Answer, ID, Request, TABLES, table_name};
+use crate::coord::SimEtcd;
+use crate::hub::{Ask, Hub, SimPeers};
+use crate::ledger::{Promise, RecordId};
+use crate::sabotage::Sabotage;
+use crate::store::{Place, SimStore, View};
+use crate::world::{NodeClock, Party, World};
+
+/// A runtime that is stepped.
+pub struct Stepped {
+    runtime: Runtime,
+    started: Instant,
+    began_ms: u64,
+    at_ms: u64,
+}
+
+impl Stepped {
+    pub fn start(now_ms: u64, program: impl Future<Output = ()> + Send + 'static) -> Self {
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime without I/O needs nothing of the machine");
+        let started = runtime.block_on(async { Instant::now() });
+        runtime.spawn(program);
+        Self { runtime, started, began_ms: now_ms, at_ms: now_ms }
+    }
+
+    /// Lets everything happen up to a time.
+    pub fn step(&mut self, to_ms: u64) {
+        let to = self.started + Duration::from_millis(to_ms - self.began_ms);
+        self.runtime.block_on(sleep_until(to));
+        self.at_ms = to_ms;
+    }
+
+    /// After a freeze: the clock has jumped, and everything that was due meanwhile is due at once.
+    pub fn thaw(&mut self, now_ms: u64) {
+        let missed = Duration::from_millis(now_ms - self.at_ms);
+        self.runtime.block_on(tokio::time::advance(missed));
+        self.at_ms = now_ms;
+    }
+
+    /// Ends every task where it stands.
+    pub fn crash(self) {
+        self.runtime.shutdown_background();
+    }
+}
+
+/// What a node is made of.
+#[derive(Clone)]
+pub struct Parts {
+    pub world: Arc<World>,
+    pub place: Arc<Place>,
+    pub etcd: Arc<SimEtcd>,
+    pub hub: Arc<Hub>,
+    pub clock: Arc<NodeClock>,
+    pub party: Party,
+    pub ingesters: Vec<Party>,
+    pub roles: Vec<Role>,
+}
+
+impl Parts {
+    fn store(&self, view: View) -> Arc<dyn ObjectStore> {
+        SimStore::new(&self.world, &self.place, self.party, view)
+    }
+
+    fn catalog(&self, store: Arc<dyn ObjectStore>) -> Arc<Catalog> {
+        let settings = TableSettings {
+            columns_max: 100,
+            checkpoint_interval: if self.world.sabotage == Sabotage::Watermark { 9_999 } else { 5 },
+            partition_by: PartitionBy::Hour,
+        };
+        let world = Arc::clone(&self.world);
+        let catalog = Catalog::new(store, self.clock.clone(), settings);
+        Arc::new(catalog.with_ids(Arc::new(move || world.dice(|dice| dice.uuid()))))
+    }
+
+    fn dependencies(&self) -> IngestDependencies {
+        let store = self.store(View::Whole);
+        let (world, clock) = (Arc::clone(&self.world), Arc::clone(&self.clock));
+        let new_writer_id = move || {
+            let random = world.dice(|dice| dice.uuid()).into_bytes();
+            let millis = clock.now().millis().unsigned_abs();
+            let id = uuid::Builder::from_unix_timestamp_millis(
+                millis,
+                random[..10].try_into().expect("10 of 16 bytes"),
+            );
+            WriterId::from_uuid(id.into_uuid())
+        };
+        IngestDependencies {
+            catalog: self.catalog(Arc::clone(&store)),
+            store,
+            clock: self.clock.clone(),
+            new_writer_id: Arc::new(new_writer_id),
+        }
+    }
+
+    /// The process: starts what its roles ask for and answers who asks, until the node crashes.
+    pub async fn process(self) {
+        let mut inbox = self.hub.open(self.party);
+        let coordinator = self.etcd.connect(self.party);
+        let dependencies = self.dependencies();
+        let peers = SimPeers::new(&self.hub, self.party);
+        let ingester = match self.roles.contains(&Role::Ingest) {
+            true => Some(self.start_ingester(&dependencies, &peers).await),
+            false => None,
+        };
+        tokio::spawn(self.clone().join(Arc::clone(&coordinator) as _, ingester.clone()));
+        if self.roles.contains(&Role::Maintain) {
+            tokio::spawn(recover_orphans(
+                dependencies.clone(),
+                ingest_settings(),
+                Arc::clone(&coordinator) as _,
+                CancellationToken::new(),
+            ));
+        }
+        if self.roles.contains(&Role::Query) {
+            let engine = self.engine(&dependencies, coordinator, ingester.clone());
+            tokio::spawn(self.clone().keep_asking(engine));
+        }
+        let Some(ingester) = ingester else {
+            return std::future::pending().await;
+        };
+        tokio::spawn(self.clone().tell_peers(Arc::clone(&ingester), Arc::clone(&peers)));
+        while let Some((from, ask)) = inbox.recv().await {
+            let ingester = Arc::clone(&ingester);
+            match ask {
+                Ask::Standing(standing) => peers.hear(from, standing),
+                Ask::Forward(forward, reply) => {
+                    tokio::spawn(async move {
+                        let taken: Result<(), ForwardError> =
+                            ingester.take_forwarded(forward).await;
+                        reply.send(taken);
+                    });
+                }
+                Ask::KeyFate(writer, key, reply) => {
+                    tokio::spawn(async move {
+                        reply.send(ingester.key_fate(writer, &key).await);
+                    });
+                }
+                Ask::Append(request, reply) => {
+                    tokio::spawn(async move { reply.send(append(&ingester, request).await) });
+                }
+            }
+        }
+    }
+
+    async fn start_ingester(
+        &self,
+        dependencies: &IngestDependencies,
+        peers: &Arc<SimPeers>,
+    ) -> Arc<Ingester> {
+        loop {
+            let peers = Arc::clone(peers) as _;
+            match Ingester::start(dependencies.clone(), ingest_settings(), peers).await {
+                Ok(ingester) => return ingester,
+                Err(_) => sleep(Duration::from_millis(300)).await,
+            }
+        }
+    }
+
+    async fn join(self, coordinator: Arc<dyn Coordinator>, ingester: Option<Arc<Ingester>>) {
+        let mut member = Member {
+            id: format!("{}-{}", self.party, self.world.number()),
+            roles: self.roles.clone(),
+            http: String::new(),
+            grpc: self.party.to_string(),
+            writer: ingester.as_ref().map(|ingester| ingester.writer()),
+            version: String::new(),
+        };
+        // It is kept trying behind an error.
+        let _ = coordinator.register(member.clone()).await;
+        let Some(mut writers) = ingester.map(|ingester| ingester.watch_writer()) else { return };
+        while writers.changed().await.is_ok() {
+            member.writer = Some(*writers.borrow_and_update());
+            self.world.count("ingest: a writer was replaced");
+            let _ = coordinator.register(member.clone()).await;
+        }
+    }
+
+    async fn tell_peers(self, ingester: Arc<Ingester>, peers: Arc<SimPeers>) {
+        loop {
+            peers.tell(self.ingesters.iter().copied(), ingester.standing());
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    fn engine(
+        &self,
+        dependencies: &IngestDependencies,
+        coordinator: Arc<dyn Coordinator>,
+        ingester: Option<Arc<Ingester>>,
+    ) -> Arc<QueryEngine> {
+        let (store, catalog) = match self.world.sabotage {
+            Sabotage::Watermark => {
+                let store = self.store(View::WithoutWatermarks);
+                (Arc::clone(&store), self.catalog(store))
+            }
+            _ => (Arc::clone(&dependencies.store), Arc::clone(&dependencies.catalog)),
+        };
+        let fresh: Arc<dyn FreshRows> = match ingester {
+            Some(ingester) => Arc::new(OwnRows(ingester)),
+            None => Arc::new(NoFreshRows),
+        };
+        let deps = QueryDeps {
+            segments: Reader::new(Arc::clone(&store)),
+            store,
+            catalog,
+            fresh,
+            coordinator,
+            clock: self.clock.clone(),
+        };
+        let settings = QuerySettings {
+            memory_bytes_max: 64 << 20,
+            timeout: Duration::from_secs(15),
+            spill_bytes_max: 1 << 20,
+        };
+        Arc::new(QueryEngine::new(deps, settings).expect("an engine over memory starts"))
+    }
+
+    /// Asks for whole tables and holds the answers against the ledger.
+    async fn keep_asking(self, engine: Arc<QueryEngine>) {
+        loop {
+            let (pause, table) =
+                self.world.dice(|dice| (dice.within(300..2_500), usize::from(dice.per_mille(300))));
+            sleep(Duration::from_millis(pause)).await;
+            self.ask(&engine, table).await;
+        }
+    }
+
+    async fn ask(&self, engine: &QueryEngine, table: usize) -> bool {
+        let began = self.world.ledger(|ledger| ledger.now());
+        let answer = ask_ids(engine, table).await;
+        let world = &self.world;
+        match answer {
+            Ok(ids) => {
+                world.event(format_args!("{} answers {} rows of {table}", self.party, ids.len()));
+                world.count("queries: answered");
+                if let Err((promise, what)) = world.ledger(|l| l.judge(table, began, &ids)) {
+                    world
+                        .broken(promise, format!("{} asked {}: {what}", self.party, TABLES[table]));
+                }
+                true
+            }
+            Err(e) => {
+                world.event(format_args!("{} has no answer: {e}", self.party));
+                match e.kind() {
+                    ErrorKind::Retry | ErrorKind::TimedOut | ErrorKind::Overloaded => {
+                        world.count("queries: failed for now");
+                    }
+                    _ => world.broken(Promise::QueriesAreAnswered, e.to_string()),
+                }
+                false
+            }
+        }
+    }
+
+    /// After everything: recovers what is left and looks whether all is there.
+    pub async fn inspect(self, done: Arc<std::sync::atomic::AtomicBool>) {
+        let dependencies = self.dependencies();
+        let reader = Reader::new(Arc::clone(&dependencies.store));
+        // Until the last write of a dead node has landed.
+        sleep(Duration::from_secs(5)).await;
+        let settings = ingest_settings();
+        for writer in reader.writers().await.unwrap_or_default() {
+            if let Err(e) = recover(&dependencies, &settings, writer).await {
+                let what = format!("the log of {writer} cannot be recovered: {e}");
+                self.world.broken(Promise::EverythingIsRecovered, what);
+            }
+        }
+        if !reader.writers().await.is_ok_and(|writers| writers.is_empty()) {
+            self.world.broken(Promise::EverythingIsRecovered, "a writer is left over");
+        }
+        let coordinator = self.etcd.connect(self.party);
+        let engine = self.engine(&dependencies, coordinator, None);
+        for table in 0..TABLES.len() {
+            if !self.ask(&engine, table).await {
+                let what = format!("{} cannot be asked", TABLES[table]);
+                self.world.broken(Promise::EverythingIsRecovered, what);
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+async fn append(ingester: &Ingester, request: Request) -> Answer {
+    let (tenant, name) = (request.tenant(), table_name(request.table));
+    let stored = async {
+        let table = ingester.table(&tenant, &name).await?;
+        let rows = vec![(table, request.batch())];
+        match &request.key {
+            Some(key) => {
+                let key = RequestKey::new(&tenant, key, key.as_bytes());
+                ingester.append_once(key, rows).await
+            }
+            None => ingester.append(rows).await,
+        }
+    };
+    stored.await.map_err(|e| e.to_string())
+}
+
+async fn ask_ids(engine: &QueryEngine, table: usize) -> Result<Vec<RecordId>, QueryError> {
+    let request = QueryRequest {
+        tenant: TenantName::unnamed(),
+        sql: format!("select {ID} from {}", TABLES[table]),
+        parameters: vec![],
+        timeout: None,
+    };
+    let answer = match engine.run(request).await {
+        Ok(answer) => answer,
+        // Nothing was sent to this table so far, or its first record is on its way.
+        Err(e) if e.kind() == ErrorKind::NotFound || is_unknown_column(&e) => return Ok(vec![]),
+        Err(e) => return Err(e),
+    };
+    let batches: Vec<RecordBatch> = answer.stream.try_collect().await.map_err(QueryError::from)?;
+    let ids =
+        batches.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec());
+    Ok(ids.collect())
+}
+
+fn is_unknown_column(error: &QueryError) -> bool {
+    error.kind() == ErrorKind::Invalid && error.to_string().contains(ID)
+}
+
+/// The rows that this process holds in memory.
+struct OwnRows(Arc<Ingester>);
+
+impl FreshRows for OwnRows {
+    fn writer(&self) -> Option<WriterId> {
+        Some(self.0.writer())
+    }
+
+    fn rows(
+        &self,
+        writer: WriterId,
+        table: TableId,
+        above: Option<SegmentSeq>,
+    ) -> Option<Vec<RecordBatch>> {
+        self.0.fresh_rows(writer, table, above)
+    }
+}
+
+fn ingest_settings() -> IngestSettings {
+    IngestSettings {
+        flush_bytes: 6_000,
+        flush_age: Duration::from_secs(2),
+        buffer_bytes_max: 1 << 20,
+        buffer_wait_max: Duration::from_secs(1),
+        writer_age_max: Duration::from_secs(12),
+        wal: WalSettings {
+            linger: Duration::from_millis(30),
+            segment_bytes_max: 4_000,
+            ..WalSettings::default()
+        },
+        encoder: EncoderSettings::default(),
+    }
+}

@@ -1,0 +1,32 @@
+//! Mechanisms switched off on purpose, to see that the promises notice. All at the edges of the
+//! product: none of its code knows of it.
+
+/// What is switched off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sabotage {
+    #[default]
+    Nothing,
+    /// The store takes every conditional create, whatever is there.
+    ConditionalCreate,
+    /// Who loses a number of the Delta log takes the next one without a look at what was committed.
+    ConflictCheck,
+    /// The store says that a segment is there before it is.
+    AckOrder,
+    /// The directory says that it has synced and has not.
+    Fsync,
+    /// Queries do not see the watermarks of a table.
+    Watermark,
+    /// The floor is not written before segments are trimmed.
+    Floor,
+}
+
+impl Sabotage {
+    pub const ALL: [Self; 6] = [
+        Self::ConditionalCreate,
+        Self::ConflictCheck,
+        Self::AckOrder,
+        Self::Fsync,
+        Self::Watermark,
+        Self::Floor,
+    ];
+}
