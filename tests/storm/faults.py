@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import datetime
-import errno
 import os
 import threading
 import time
 from collections import Counter
 
+from servers import ServerError
+
 from .ledger import Outages
 from .plan import Fault
-from .topology import CLIENTS, ETCDS, PARTIES, STORE, Cluster, Supervisor
+from .topology import CLIENTS, DISK_SIZE, ETCDS, INGESTERS, PARTIES, STORE, Cluster, Supervisor
 
 # After the store is back its clients' requests still wait in their own pauses between tries.
 STORE_GRACE_S = 3.0
@@ -52,8 +53,6 @@ class Storm(threading.Thread):
             thread.join(120)
 
     def _fits_now(self, fault: Fault) -> bool:
-        from .plan import INGESTERS
-
         with self._lock:
             active = list(self._active.values())
         touched = {party for other in active for party in (*other.parties, other.other)}
@@ -150,24 +149,13 @@ class Storm(threading.Thread):
         return undo
 
     def _fill_disk(self):
-        disk = self.cluster.folder / "disk"
-        ballast = disk / "ballast"
-        with open(ballast, "wb") as file:
-            free = os.statvfs(disk)
-            bytes_free = free.f_bavail * free.f_frsize
-            while bytes_free > 0:
-                try:
-                    os.posix_fallocate(file.fileno(), 0, bytes_free)
-                    break
-                except OSError as error:  # somebody else took some meanwhile
-                    if error.errno != errno.ENOSPC:
-                        raise
-                    bytes_free -= 1 << 20
-
-        def undo():
-            os.unlink(ballast)
-
-        return undo
+        """The file system gets as small as it is full."""
+        for _ in range(100):
+            room = os.statvfs(self.cluster.disk)
+            used = (room.f_blocks - room.f_bfree) * room.f_frsize
+            if self.cluster.resize_disk(f"{used // 1024 + 64}k"):
+                return lambda: self.cluster.resize_disk(DISK_SIZE)
+        raise ServerError("the store's disk cannot be made smaller")
 
     def _jump(self, fault: Fault):
         member = self.cluster.members[fault.parties[0]]
@@ -189,7 +177,8 @@ class Storm(threading.Thread):
             if party in self.cluster.members:
                 self.cluster.members[party].set_clock(0)
             self.supervisor.bring_back(party)
-        (self.cluster.folder / "disk" / "ballast").unlink(missing_ok=True)
+        if self.cluster.small_disk:
+            self.cluster.resize_disk(DISK_SIZE)
         self.cluster.server(STORE).wait_ready()
         for member in self.cluster.members.values():
             member.wait_ready()

@@ -9,6 +9,7 @@ import pathlib
 import subprocess
 import threading
 import time
+import urllib.request
 
 from servers import LOOPBACK, Etcd, Loglake, Minio, Network, Place, ServerError
 from servers.cluster import BUCKET
@@ -27,11 +28,25 @@ PARTIES = (*INGESTERS, *QUERIERS, *ETCDS, STORE, CLIENTS)
 # promises rest on (lease, linger, time-outs) is as shipped.
 BRISK = {"LOGLAKE_INGEST_FLUSH_AGE_S": "4", "LOGLAKE_TABLE_CHECKPOINT_INTERVAL": "10"}
 
+# Of the store, in memory.
+DISK_SIZE = os.environ.get("STORM_DISK_SIZE", "8g")
+
+_DISK_PREFIX = "loglake-storm-"
+
 _FAKETIME = (
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib64/faketime/libfaketimeMT.so.1",
 )
+
+
+def _unmount_leftovers():
+    """The disks of runs that were killed."""
+    for line in pathlib.Path("/proc/mounts").read_text().splitlines():
+        name, folder = line.split()[:2]
+        owner = name.removeprefix(_DISK_PREFIX)
+        if name != owner and not pathlib.Path("/proc", owner).exists():
+            subprocess.run(["umount", "-l", folder], check=False)
 
 
 def faketime() -> str | None:
@@ -74,7 +89,9 @@ class Cluster:
         self.network = None if self.why_no_network else Network(list(PARTIES))
         self._exit = contextlib.ExitStack()
         self._extra = binary_env or {}
+        self.disk = folder / "disk"
         self.small_disk = False
+        self.keep_bucket = False
 
     def place(self, party: str) -> Place:
         if self.network is None:
@@ -93,6 +110,7 @@ class Cluster:
         if self.network is not None:
             self._exit.enter_context(self.network)
             self.network.enter(CLIENTS)
+        _unmount_leftovers()
         data = self._disk_of_store()
         self.minio = Minio(self.folder / "minio", data=data, place=self.place(STORE))
         self._exit.enter_context(self.minio)
@@ -108,26 +126,24 @@ class Cluster:
 
     def _disk_of_store(self) -> pathlib.Path:
         """A file system of its own, which can be filled without harm to others."""
-        data = self.folder / "disk"
-        data.mkdir(parents=True)
-        self._exit.callback(self._copy_and_unmount, data)
-        size = os.environ.get("STORM_DISK_MB", "2048")
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}m", "loglake-storm", str(data)]
-        self.small_disk = (
-            os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
-        )
-        return data
+        self.disk.mkdir(parents=True)
+        name = f"{_DISK_PREFIX}{os.getpid()}"
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", name, str(self.disk)]
+        if os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0:
+            self.small_disk = True
+            self._exit.callback(self._unmount)
+        return self.disk
 
-    keep_bucket = False
+    def resize_disk(self, size: str) -> bool:
+        """Whether it could be made so big: not smaller than it is full."""
+        command = ["mount", "-o", f"remount,size={size}", str(self.disk)]
+        return subprocess.run(command, capture_output=True).returncode == 0
 
-    def _copy_and_unmount(self, data: pathlib.Path):
-        if not self.small_disk:
-            return
+    def _unmount(self):
         if self.keep_bucket:
-            ballast = data / "ballast"
-            ballast.unlink(missing_ok=True)
-            subprocess.run(["cp", "-a", str(data), str(self.folder / "kept-bucket")], check=False)
-        subprocess.run(["umount", "-l", str(data)], check=False)
+            self.resize_disk(DISK_SIZE)
+            subprocess.run(["cp", "-a", self.disk, self.folder / "kept-bucket"], check=False)
+        subprocess.run(["umount", "-l", str(self.disk)], check=False)
 
     def _member(self, name: str) -> Member:
         roles = "ingest,maintain" if name in INGESTERS else "query"
@@ -159,8 +175,6 @@ class Cluster:
 
     def etcd_leader(self) -> str | None:
         """By etcd's own metric; `None` when there is none now."""
-        import urllib.request
-
         for name, node in zip(ETCDS, self.etcd.nodes, strict=True):
             try:
                 with urllib.request.urlopen(f"{node.client_url}/metrics", timeout=1) as answer:

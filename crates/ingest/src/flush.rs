@@ -73,7 +73,7 @@ impl Flusher {
         }
     }
 
-    async fn is_sealed(&self) -> Result<bool, IngestError> {
+    pub(crate) async fn is_sealed(&self) -> Result<bool, IngestError> {
         Ok(self.log.log(self.writer).await?.seal.is_some())
     }
 

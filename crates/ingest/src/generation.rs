@@ -3,6 +3,7 @@
 //! one acknowledged is in the bucket.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use loglake_model::{SegmentSeq, TableId, WriterId};
@@ -45,6 +46,8 @@ pub(crate) struct Generation {
     trimmed: tokio::sync::Mutex<Trimmed>,
     holds: Arc<TrimHolds>,
     started: Instant,
+    /// A flush found that somebody else ended the log.
+    found_sealed: AtomicBool,
 }
 
 /// How far the log is trimmed, and since when.
@@ -109,6 +112,7 @@ impl Generation {
             trimmed: tokio::sync::Mutex::default(),
             holds: Arc::default(),
             started: Instant::now(),
+            found_sealed: AtomicBool::new(false),
         })
     }
 
@@ -116,8 +120,9 @@ impl Generation {
         self.flusher.writer
     }
 
+    /// Whether its log was ended by somebody else: known from an append, or from a flush.
     pub(crate) fn is_fenced(&self) -> bool {
-        self.log.is_fenced()
+        self.log.is_fenced() || self.found_sealed.load(Ordering::Acquire)
     }
 
     pub(crate) fn age(&self, now: Instant) -> Duration {
@@ -181,7 +186,12 @@ impl Generation {
     }
 
     pub(crate) async fn flush(&self, table: TableId) -> Result<Flushed, IngestError> {
-        self.flusher.flush(table).await
+        let flushed = self.flusher.flush(table).await?;
+        // Without an append nothing else would tell it, and it would write files for good.
+        if flushed == Flushed::Superseded && self.flusher.is_sealed().await? {
+            self.found_sealed.store(true, Ordering::Release);
+        }
+        Ok(flushed)
     }
 
     /// Keeps segments that are delivered from now on in the log, until the hold is dropped.

@@ -219,9 +219,7 @@ fn of_store(error: &object_store::Error) -> QueryError {
     use object_store::Error as Store;
     match error {
         Store::NotFound { path, .. } => QueryError::moved(format!("{path} is gone")),
-        Store::PermissionDenied { .. }
-        | Store::Unauthenticated { .. }
-        | Store::NotSupported { .. }
+        Store::NotSupported { .. }
         | Store::NotImplemented { .. }
         | Store::UnknownConfigurationKey { .. } => {
             QueryError::failed(ErrorKind::Internal, error.to_string())
@@ -277,6 +275,13 @@ mod tests {
         assert_eq!(place("Expected: x, found: y at Line: 3, Column: 14"), expected);
         assert_eq!(place("Open literal at Line: 1, Column: 8."), Some(("Open literal", (1, 8))));
         assert_eq!(place("nothing of the kind"), None);
+    }
+
+    #[test]
+    fn a_store_that_refuses_this_process_is_a_passing_fault_to_the_asker() {
+        let refused =
+            object_store::Error::PermissionDenied { path: "p".into(), source: "x".into() };
+        assert_eq!(of_store(&refused).kind(), ErrorKind::Retry);
     }
 
     #[test]

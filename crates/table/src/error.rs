@@ -41,8 +41,8 @@ impl TableError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Store { source, .. } => match source {
-                object_store::Error::PermissionDenied { .. }
-                | object_store::Error::Unauthenticated { .. } => ErrorKind::NotAllowed,
+                // A store that refuses this process (wrong keys, a clock that is off) is no fault of the
+                // caller: that falls under what passes.
                 object_store::Error::NotImplemented { .. }
                 | object_store::Error::NotSupported { .. } => ErrorKind::Invalid,
                 _ => ErrorKind::Retry,
@@ -54,5 +54,18 @@ impl TableError {
             Self::Unsupported { .. } => ErrorKind::Invalid,
             Self::Backwards { .. } | Self::File { .. } => ErrorKind::Internal,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_refuses_this_process_does_not_make_senders_drop_records() {
+        let source =
+            object_store::Error::PermissionDenied { path: "p".into(), source: "403".into() };
+        let refused = TableError::Store { what: "a commit", path: Path::from("p"), source };
+        assert_eq!(refused.kind(), ErrorKind::Retry);
     }
 }

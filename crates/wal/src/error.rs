@@ -41,8 +41,8 @@ impl WalError {
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Store { source, .. } => match source {
                 object_store::Error::NotFound { .. } => ErrorKind::NotFound,
-                object_store::Error::PermissionDenied { .. }
-                | object_store::Error::Unauthenticated { .. } => ErrorKind::NotAllowed,
+                // A store that refuses this process (wrong keys, a clock that is off) is no fault of the
+                // sender, who must keep its records: that falls under what passes.
                 object_store::Error::NotImplemented { .. }
                 | object_store::Error::NotSupported { .. }
                 | object_store::Error::InvalidPath { .. } => ErrorKind::Internal,
@@ -57,5 +57,17 @@ impl WalError {
 
     pub(crate) fn corrupt(object: impl ToString, problem: impl ToString) -> Self {
         Self::Corrupt { object: object.to_string(), problem: problem.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_refuses_this_process_does_not_make_senders_drop_records() {
+        let source =
+            object_store::Error::PermissionDenied { path: "p".into(), source: "403".into() };
+        assert_eq!(WalError::Store { action: "write", source }.kind(), ErrorKind::Retry);
     }
 }

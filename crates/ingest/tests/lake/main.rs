@@ -204,10 +204,6 @@ async fn a_recovered_writer_that_still_lives_commits_nothing_twice_and_starts_an
     let first_life = zombie.writer();
     recover(&dependencies(&store), &settings(), first_life).await.expect("recovered");
 
-    // Its memory still has the rows; its commit is refused.
-    zombie.flush().await.expect_err("somebody else committed them");
-    assert_eq!(logs(&zombie).await.refresh().await.expect("a version").rows(), 2);
-
     // Its next append finds the seal; after it a new writer takes rows.
     let table = logs(&zombie).await;
     zombie.append(vec![(table, rows(&[3]))]).await.expect_err("fenced");
@@ -215,6 +211,23 @@ async fn a_recovered_writer_that_still_lives_commits_nothing_twice_and_starts_an
     writer.wait_for(|writer| *writer != first_life).await.expect("a new writer");
     append(&zombie, &[4]).await;
     assert_eq!(counted(&zombie).await, (2, 1));
+}
+
+#[tokio::test]
+async fn a_recovered_writer_that_only_flushes_starts_anew_too() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let zombie = start(&dependencies(&store)).await;
+    append(&zombie, &[1, 2]).await;
+    let first_life = zombie.writer();
+    let mut writer = zombie.watch_writer();
+    recover(&dependencies(&store), &settings(), first_life).await.expect("recovered");
+
+    // Its memory still has the rows; its commit is refused.
+    zombie.flush().await.expect_err("somebody else committed them");
+    assert_eq!(logs(&zombie).await.refresh().await.expect("a version").rows(), 2);
+    let anew = writer.wait_for(|writer| *writer != first_life);
+    tokio::time::timeout(Duration::from_secs(20), anew).await.expect("in time").expect("a writer");
+    assert_eq!(counted(&zombie).await, (2, 0));
 }
 
 #[tokio::test]
