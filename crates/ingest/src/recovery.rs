@@ -23,9 +23,9 @@ use crate::{IngestDependencies, IngestError, IngestSettings};
 use backlog::{Backlog, When};
 use read_ahead::ReadAhead;
 
-/// Rows held in memory at most, beside one batch. Sorting and encoding them takes up to three times
-/// as much again.
-const ROWS_BYTES_MAX: usize = 64 << 20;
+/// Rows held in memory at most, beside one batch. Sorting and encoding them takes several times as much
+/// again.
+const ROWS_BYTES_MAX: usize = 32 << 20;
 /// Tables committed side by side; together they hold no more than one alone may.
 const COMMITS_AT_ONCE: usize = 8;
 /// Each trim lists the log: it waits for this many segments.
