@@ -24,19 +24,17 @@ use loglake_model::{SERVICE, SegmentSeq, WriterId};
 use loglake_table::Table;
 use loglake_wal::{Mark, TablePart};
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::IngestError;
 use crate::fate::{Fate, Fates};
 use crate::generation::CurrentGeneration;
 use crate::memory::bytes_of;
 use crate::peers::{Forward, ForwardError, Peer, Peers};
-use crate::routing::{Candidate, Heat, ShardKey, choose};
+use crate::routing::{Candidate, Heat, Patience, ShardKey, choose};
 
-/// A peer that has rows of ours and was not heard for this long is given up: its log is sealed.
-const GIVE_UP_SILENT_AFTER: Duration = Duration::from_secs(1);
-/// One that says it is well, but does not answer for this long, too.
-const GIVE_UP_SLOW_AFTER: Duration = Duration::from_secs(3);
+/// How often it is looked whether a peer that has rows of ours is still well.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long the fate of rows is asked for before the sender is told that it is unknown.
 const FIND_OUT_FOR: Duration = Duration::from_secs(20);
 
@@ -122,7 +120,7 @@ impl Router {
         let answer = tokio::select! {
             biased;
             answer = self.peers.forward(forward) => answer,
-            reason = self.patience_ends(writer) => Err(ForwardError::Unknown(reason)),
+            reason = self.patience_ends(peer) => Err(ForwardError::Unknown(reason.to_owned())),
         };
         match answer {
             Ok(()) => Ok(()),
@@ -143,21 +141,17 @@ impl Router {
     }
 
     /// Resolves, with the reason, when a peer that has rows of ours should not be waited for longer.
-    async fn patience_ends(&self, writer: WriterId) -> String {
-        let started = Instant::now();
-        let slow_at = started + GIVE_UP_SLOW_AFTER;
+    async fn patience_ends(&self, peer: Peer) -> &'static str {
+        let mut patience = Patience::begin(&peer, Instant::now());
         loop {
-            let heard = self.peers.peers().into_iter().find(|peer| peer.standing.writer == writer);
-            let silent_at =
-                heard.map_or(started, |peer| peer.heard.max(started)) + GIVE_UP_SILENT_AFTER;
+            sleep(LOOK_EVERY).await;
+            let peers = self.peers.peers();
+            let now_known = peers.iter().find(|p| p.standing.writer == peer.standing.writer);
             let now = Instant::now();
-            if now >= silent_at {
-                return format!("not heard for {:?}", GIVE_UP_SILENT_AFTER);
+            let own_waiting = self.here.get().standing(now).waiting;
+            if let Some(reason) = patience.ends(now_known, own_waiting, now) {
+                return reason;
             }
-            if now >= slow_at {
-                return format!("no answer for {:?}", GIVE_UP_SLOW_AFTER);
-            }
-            sleep_until(silent_at.min(slow_at)).await;
         }
     }
 
@@ -174,7 +168,7 @@ impl Router {
                     Ok(fate) => return fate,
                     Err(e) => tracing::warn!(%writer, "its log cannot be searched yet: {e}"),
                 }
-                tokio::time::sleep(ASK_AGAIN_AFTER).await;
+                sleep(ASK_AGAIN_AFTER).await;
             }
         };
         timeout(FIND_OUT_FOR, asking).await.map_err(|_| IngestError::FateUnknown { writer })

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use loglake_model::{TableName, TenantName, WriterId};
+use loglake_model::{SegmentSeq, TableName, TenantName, WriterId};
 use tokio::time::Instant;
 use twox_hash::XxHash3_64;
 
@@ -19,6 +19,10 @@ use crate::peers::Peer;
 const SILENT_AFTER: Duration = Duration::from_millis(700);
 /// An ingester whose oldest append has waited this long for the store gets no rows.
 const SLOW_AFTER: Duration = Duration::from_millis(500);
+/// A peer that has rows of ours and was not heard for this long is given up: its log is sealed.
+const GIVE_UP_SILENT_AFTER: Duration = Duration::from_secs(1);
+/// One that says it is well and delivers nothing for this long, while the store serves others, too.
+const GIVE_UP_STUCK_AFTER: Duration = Duration::from_secs(3);
 /// Bytes a second of one key, in memory, for each ingester that it spreads over.
 const SPREAD_BYTES_PER_SECOND: f64 = 32e6;
 /// Keys whose rate is followed; past it the coolest are forgotten.
@@ -73,6 +77,42 @@ pub(crate) fn choose(
     let first = turn % spread.clamp(1, ranked.len().max(1));
     let (before, from) = ranked.split_at(first.min(ranked.len()));
     from.iter().chain(before).find(|candidate| candidate.fit).map(|candidate| candidate.writer)
+}
+
+/// How long a peer that has rows of ours is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    began: Instant,
+    delivered: Option<SegmentSeq>,
+    /// When the peer last got on, as far as can be judged from here.
+    got_on: Instant,
+}
+
+impl Patience {
+    pub(crate) const fn begin(peer: &Peer, now: Instant) -> Self {
+        Self { began: now, delivered: peer.standing.delivered, got_on: now }
+    }
+
+    /// Why the peer should not be waited for any longer. `own_waiting`: how long this ingester's own
+    /// log has waited for the store. While that is long, the store is to blame and not the peer: were
+    /// all to seal each other's logs for it, none could go on when the store comes back.
+    pub(crate) fn ends(
+        &mut self,
+        peer: Option<&Peer>,
+        own_waiting: Duration,
+        now: Instant,
+    ) -> Option<&'static str> {
+        let heard = peer.map_or(self.began, |peer| peer.heard.max(self.began));
+        if now.saturating_duration_since(heard) >= GIVE_UP_SILENT_AFTER {
+            return Some("it is not heard any more");
+        }
+        let delivered = peer.and_then(|peer| peer.standing.delivered).max(self.delivered);
+        if delivered > self.delivered || own_waiting > SLOW_AFTER {
+            (self.delivered, self.got_on) = (delivered, now);
+        }
+        let stuck = now.saturating_duration_since(self.got_on) >= GIVE_UP_STUCK_AFTER;
+        stuck.then_some("it delivers nothing any more")
+    }
 }
 
 /// How many bytes came for each key lately, here.
@@ -130,7 +170,6 @@ impl Heat {
 
 #[cfg(test)]
 mod tests {
-    use loglake_model::SegmentSeq;
     use uuid::Uuid;
 
     use super::*;
@@ -219,6 +258,46 @@ mod tests {
         }
         assert!(heat.keys.len() <= KEYS_MAX);
         assert!(heat.count(key(0), 1, now).0 > 1);
+    }
+
+    fn peer(delivered: u64, heard: Instant) -> Peer {
+        let standing = Standing {
+            writer: writer(1),
+            delivered: Some(SegmentSeq(delivered)),
+            waiting: Duration::ZERO,
+            takes_rows: true,
+        };
+        Peer { standing, heard }
+    }
+
+    #[test]
+    fn a_silent_peer_is_given_up_after_a_second_and_a_stuck_one_after_three() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let idle = Duration::ZERO;
+        let mut patience = Patience::begin(&peer(1, start), start);
+        assert_eq!(patience.ends(Some(&peer(1, start)), idle, at(900)), None);
+        assert!(patience.ends(Some(&peer(1, start)), idle, at(1_000)).is_some());
+        assert!(patience.ends(None, idle, at(1_000)).is_some());
+        assert_eq!(patience.ends(Some(&peer(1, at(2_900))), idle, at(2_900)), None);
+        assert!(patience.ends(Some(&peer(1, at(3_000))), idle, at(3_000)).is_some());
+    }
+
+    #[test]
+    fn a_peer_that_gets_on_is_waited_for_and_so_is_one_whose_store_serves_nobody() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut patience = Patience::begin(&peer(1, start), start);
+        for second in 1..20 {
+            let now = at(1_000 * second);
+            assert_eq!(patience.ends(Some(&peer(1 + second, now)), Duration::ZERO, now), None);
+        }
+        for second in 20..40 {
+            let now = at(1_000 * second);
+            assert_eq!(patience.ends(Some(&peer(20, now)), Duration::from_secs(9), now), None);
+        }
+        let now = at(43_000);
+        assert!(patience.ends(Some(&peer(20, now)), Duration::ZERO, now).is_some());
     }
 
     #[test]

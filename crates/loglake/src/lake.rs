@@ -11,7 +11,7 @@ use loglake_ingest::{IngestDependencies, Ingester, recover_orphans};
 use loglake_maintain::{MaintainDependencies, maintain};
 use loglake_model::ErrorKind;
 use loglake_query::{QueryDeps, QueryEngine};
-use loglake_server::{Channels, MemberPeers, MembersRows, OwnRows};
+use loglake_server::{Channels, MemberPeers, MemberQueriers, MembersRows, OwnRows};
 use loglake_table::Catalog;
 use loglake_wal::Reader;
 use object_store::ObjectStore;
