@@ -55,14 +55,14 @@ impl Stepped {
     /// Lets everything happen up to a time.
     pub fn step(&mut self, to_ms: u64) {
         let to = self.started + Duration::from_millis(to_ms - self.began_ms);
-        self.runtime.block_on(sleep_until(to));
+        self.runtime.block_on(async { sleep_until(to).await });
         self.at_ms = to_ms;
     }
 
     /// After a freeze: the clock has jumped, and everything that was due meanwhile is due at once.
     pub fn thaw(&mut self, now_ms: u64) {
         let missed = Duration::from_millis(now_ms - self.at_ms);
-        self.runtime.block_on(tokio::time::advance(missed));
+        self.runtime.block_on(async { tokio::time::advance(missed).await });
         self.at_ms = now_ms;
     }
 
@@ -247,8 +247,9 @@ impl Parts {
     /// Asks for whole tables and holds the answers against the ledger.
     async fn keep_asking(self, engine: Arc<QueryEngine>) {
         loop {
-            let (pause, table) =
-                self.world.dice(|dice| (dice.within(300..2_500), usize::from(dice.per_mille(300))));
+            let (pause, table) = self
+                .world
+                .dice(|dice| (dice.within(1_000..5_000), usize::from(dice.per_mille(300))));
             sleep(Duration::from_millis(pause)).await;
             self.ask(&engine, table).await;
         }
