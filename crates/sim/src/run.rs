@@ -18,7 +18,7 @@ use crate::store::{Flavour, Place};
 use crate::world::{Broken, NodeClock, Party, World};
 
 /// How far the nodes go at a time.
-const TICK_MS: u64 = 10;
+const TICK_MS: u64 = 20;
 /// Clients send and faults strike until then.
 const STORM_MS: u64 = 14_000;
 /// The cluster is left alone until then.
