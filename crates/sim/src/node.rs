@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use async_trait::async_trait;
 use futures::TryStreamExt;
 use loglake_coord::{Coordinator, Member, Role};
 use loglake_format::EncoderSettings;
 use loglake_ingest::{
-    ForwardError, IngestDependencies, IngestSettings, Ingester, RequestKey, recover,
-    recover_orphans,
+    ForwardError, FreshRows as Told, IngestDependencies, IngestSettings, Ingester, RequestKey,
+    recover, recover_orphans,
 };
-use loglake_model::{Clock, ErrorKind, PartitionBy, SegmentSeq, TableId, TenantName, WriterId};
+use loglake_model::{Clock, ErrorKind, PartitionBy, TenantName, WriterId};
 use loglake_query::{
-    FreshRows, NoFreshRows, QueryDeps, QueryEngine, QueryError, QueryRequest, QuerySettings,
+    FreshAnswer, FreshError, FreshRows, FreshScan, NoFreshRows, QueryDeps, QueryEngine, QueryError,
+    QueryRequest, QuerySettings, UpTo,
 };
 use loglake_table::{Catalog, TableSettings};
 use loglake_wal::{Reader, WalSettings};
@@ -317,7 +319,7 @@ async fn append(ingester: &Ingester, request: Request) -> Answer {
         let rows = vec![(table, request.batch())];
         match &request.key {
             Some(key) => {
-                let key = RequestKey::new(&tenant, key, key.as_bytes());
+                let key = RequestKey::new(&tenant, key, [key.as_bytes()]);
                 ingester.append_once(key, rows).await
             }
             None => ingester.append(rows).await,
@@ -352,18 +354,22 @@ fn is_unknown_column(error: &QueryError) -> bool {
 /// The rows that this process holds in memory.
 struct OwnRows(Arc<Ingester>);
 
+#[async_trait]
 impl FreshRows for OwnRows {
-    fn writer(&self) -> Option<WriterId> {
+    fn own(&self) -> Option<WriterId> {
         Some(self.0.writer())
     }
 
-    fn rows(
-        &self,
-        writer: WriterId,
-        table: TableId,
-        above: Option<SegmentSeq>,
-    ) -> Option<Vec<RecordBatch>> {
-        self.0.fresh_rows(writer, table, above)
+    async fn rows(&self, scan: &FreshScan) -> Result<FreshAnswer, FreshError> {
+        let up_to = match scan.up_to {
+            UpTo::Newest => None,
+            UpTo::Segment(last) => Some(last),
+        };
+        match self.0.fresh_rows(scan.writer, scan.table, scan.above, up_to) {
+            Told::Held { up_to, batches } => Ok(FreshAnswer::whole(up_to, batches)),
+            Told::LetGo => Err(FreshError::LetGo),
+            Told::NotCurrent => Err(FreshError::NotCurrent),
+        }
     }
 }
 
