@@ -19,8 +19,6 @@ pub enum Promise {
     QueriesAreAnswered,
     /// After all faults are over, every log is recovered and every acknowledged record is in a file.
     EverythingIsRecovered,
-    /// Nothing panics.
-    NoPanic,
 }
 
 /// The id of one attempt to store one record.

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use clap::Parser;
-use loglake_sim::{Outcome, Settings, run};
+use loglake_sim::{Flavour, Outcome, Sabotage, Settings, run};
 
 #[derive(Parser)]
 struct Arguments {
@@ -21,6 +21,12 @@ struct Arguments {
     /// Print everything that happens
     #[arg(long)]
     trace: bool,
+    /// Switch a mechanism off, to see what notices
+    #[arg(long, value_enum, default_value = "nothing")]
+    sabotage: Sabotage,
+    /// Only this kind of place for the objects
+    #[arg(long, value_enum)]
+    flavour: Option<Flavour>,
     /// Seeds at once; all cores when not set
     #[arg(long)]
     threads: Option<usize>,
@@ -63,7 +69,11 @@ fn main() -> ExitCode {
     let next = AtomicU64::new(arguments.from);
     let end = arguments.from.saturating_add(arguments.seeds);
     let sum = Mutex::new(Sum::default());
-    let settings = Settings { keep_lines: arguments.trace, ..Settings::default() };
+    let settings = Settings {
+        sabotage: arguments.sabotage,
+        flavour: arguments.flavour,
+        keep_lines: arguments.trace,
+    };
     let started = std::time::Instant::now();
     thread::scope(|scope| {
         for _ in 0..threads {

@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use async_trait::async_trait;
 use futures::TryStreamExt;
 use loglake_coord::{Coordinator, Member, Role};
 use loglake_format::EncoderSettings;
 use loglake_ingest::{
-    ForwardError, IngestDependencies, IngestSettings, Ingester, RequestKey, recover,
-    recover_orphans,
+    ForwardError, FreshRows as Told, IngestDependencies, IngestSettings, Ingester, RequestKey,
+    recover, recover_orphans,
 };
-use loglake_model::{Clock, ErrorKind, PartitionBy, SegmentSeq, TableId, TenantName, WriterId};
+use loglake_model::{Clock, ErrorKind, PartitionBy, TenantName, WriterId};
 use loglake_query::{
-    FreshRows, NoFreshRows, QueryDeps, QueryEngine, QueryError, QueryRequest, QuerySettings,
+    FreshAnswer, FreshError, FreshRows, FreshScan, NoFreshRows, QueryDeps, QueryEngine, QueryError,
+    QueryRequest, QuerySettings, UpTo,
 };
 use loglake_table::{Catalog, TableSettings};
 use loglake_wal::{Reader, WalSettings};
@@ -55,14 +57,14 @@ impl Stepped {
     /// Lets everything happen up to a time.
     pub fn step(&mut self, to_ms: u64) {
         let to = self.started + Duration::from_millis(to_ms - self.began_ms);
-        self.runtime.block_on(sleep_until(to));
+        self.runtime.block_on(async { sleep_until(to).await });
         self.at_ms = to_ms;
     }
 
     /// After a freeze: the clock has jumped, and everything that was due meanwhile is due at once.
     pub fn thaw(&mut self, now_ms: u64) {
         let missed = Duration::from_millis(now_ms - self.at_ms);
-        self.runtime.block_on(tokio::time::advance(missed));
+        self.runtime.block_on(async { tokio::time::advance(missed).await });
         self.at_ms = now_ms;
     }
 
@@ -247,8 +249,9 @@ impl Parts {
     /// Asks for whole tables and holds the answers against the ledger.
     async fn keep_asking(self, engine: Arc<QueryEngine>) {
         loop {
-            let (pause, table) =
-                self.world.dice(|dice| (dice.within(300..2_500), usize::from(dice.per_mille(300))));
+            let (pause, table) = self
+                .world
+                .dice(|dice| (dice.within(1_000..5_000), usize::from(dice.per_mille(300))));
             sleep(Duration::from_millis(pause)).await;
             self.ask(&engine, table).await;
         }
@@ -316,7 +319,7 @@ async fn append(ingester: &Ingester, request: Request) -> Answer {
         let rows = vec![(table, request.batch())];
         match &request.key {
             Some(key) => {
-                let key = RequestKey::new(&tenant, key, key.as_bytes());
+                let key = RequestKey::new(&tenant, key, [key.as_bytes()]);
                 ingester.append_once(key, rows).await
             }
             None => ingester.append(rows).await,
@@ -351,18 +354,22 @@ fn is_unknown_column(error: &QueryError) -> bool {
 /// The rows that this process holds in memory.
 struct OwnRows(Arc<Ingester>);
 
+#[async_trait]
 impl FreshRows for OwnRows {
-    fn writer(&self) -> Option<WriterId> {
+    fn own(&self) -> Option<WriterId> {
         Some(self.0.writer())
     }
 
-    fn rows(
-        &self,
-        writer: WriterId,
-        table: TableId,
-        above: Option<SegmentSeq>,
-    ) -> Option<Vec<RecordBatch>> {
-        self.0.fresh_rows(writer, table, above)
+    async fn rows(&self, scan: &FreshScan) -> Result<FreshAnswer, FreshError> {
+        let up_to = match scan.up_to {
+            UpTo::Newest => None,
+            UpTo::Segment(last) => Some(last),
+        };
+        match self.0.fresh_rows(scan.writer, scan.table, scan.above, up_to) {
+            Told::Held { up_to, batches } => Ok(FreshAnswer::whole(up_to, batches)),
+            Told::LetGo => Err(FreshError::LetGo),
+            Told::NotCurrent => Err(FreshError::NotCurrent),
+        }
     }
 }
 

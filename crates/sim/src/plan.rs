@@ -111,7 +111,7 @@ impl Plan {
             ingesters,
             queriers,
             clients: dice.within(2..5) as usize,
-            client_pause_ms: *dice.pick(&[60, 150, 400]),
+            client_pause_ms: *dice.pick(&[150, 300, 600]),
             store,
             kinds,
             strike_every_ms: dice.within(500..3_000),

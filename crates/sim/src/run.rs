@@ -18,11 +18,11 @@ use crate::store::{Flavour, Place};
 use crate::world::{Broken, NodeClock, Party, World};
 
 /// How far the nodes go at a time.
-const TICK_MS: u64 = 10;
+const TICK_MS: u64 = 20;
 /// Clients send and faults strike until then.
-const STORM_MS: u64 = 16_000;
+const STORM_MS: u64 = 14_000;
 /// The cluster is left alone until then.
-const CALM_MS: u64 = 24_000;
+const CALM_MS: u64 = 20_000;
 /// The last look must be over by then.
 const END_MS: u64 = 120_000;
 
@@ -201,6 +201,7 @@ impl Run {
     fn tick(&mut self) {
         self.advance();
         self.undo_due();
+        self.restart_after_failed_sync();
         let mut order: Vec<usize> = (0..=self.nodes.len()).collect();
         self.world.dice(|dice| shuffle(&mut order, dice));
         for number in order {
@@ -208,6 +209,15 @@ impl Run {
                 Some(node) => node.step(&self.world, self.now_ms),
                 None => self.clients.step(self.now_ms),
             }
+        }
+    }
+
+    /// What an operator does about a disk that does not sync.
+    fn restart_after_failed_sync(&mut self) {
+        let since = self.place.state.lock().unsafe_since;
+        if since.is_some_and(|since| since + 1_000 < self.now_ms) {
+            self.place.state.lock().unsafe_since = None;
+            (0..self.nodes.len()).for_each(|node| self.crash(node, 200));
         }
     }
 
@@ -283,9 +293,11 @@ impl Run {
             Strike::PowerCut { for_ms } => {
                 self.world.count("node: power cut");
                 (0..self.nodes.len()).for_each(|node| self.crash(node, for_ms));
+                self.place.state.lock().unsafe_since = None;
                 let mut place = self.place.state.lock();
                 let world = &self.world;
                 let forgotten = place.bucket.power_cut(|| world.dice(|dice| dice.per_mille(500)));
+                place.read_logs_anew();
                 for path in forgotten {
                     world.event(format_args!("forgotten: {path}"));
                     world.count("store: a change was not synced and is forgotten");

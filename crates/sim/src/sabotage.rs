@@ -2,7 +2,7 @@
 //! product: none of its code knows of it.
 
 /// What is switched off.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Sabotage {
     #[default]
     Nothing,

@@ -33,7 +33,7 @@ const STORE: &str = "simulated";
 const TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// What kind of place the objects are in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Flavour {
     /// Durable as soon as it is there.
     Bucket,
@@ -52,6 +52,8 @@ pub struct PlaceState {
     pub watch: LogWatch,
     pub faults: StoreFaults,
     pub disk_full: bool,
+    /// Since when a failed fsync keeps a directory from taking writes; until its process starts anew.
+    pub unsafe_since: Option<u64>,
     /// Writes of senders that went away meanwhile, by the time at which they land.
     late: Vec<(u64, Party, Write)>,
 }
@@ -102,7 +104,8 @@ enum Fault {
 impl Place {
     pub fn new(flavour: Flavour, faults: StoreFaults) -> Arc<Self> {
         let (bucket, watch, late) = (Bucket::default(), LogWatch::default(), vec![]);
-        let state = PlaceState { bucket, watch, faults, disk_full: false, late };
+        let state =
+            PlaceState { bucket, watch, faults, disk_full: false, unsafe_since: None, late };
         Arc::new(Self { flavour, state: Mutex::new(state) })
     }
 
@@ -164,6 +167,19 @@ impl Place {
                     world.broken(Promise::FilesStay, format!("{path} was removed"));
                 }
                 Deed::Done
+            }
+        }
+    }
+}
+
+impl PlaceState {
+    /// After a power cut: entries may be gone.
+    pub fn read_logs_anew(&mut self) {
+        self.watch = LogWatch::default();
+        for (path, object) in self.bucket.list(None, None) {
+            if let Some(table) = log_entry_of(path) {
+                // What is wrong was noticed when it was written.
+                let _ = self.watch.entry(&table, &object.bytes);
             }
         }
     }
@@ -304,6 +320,9 @@ impl SimStore {
         }
         let Some(write) = way.write.take() else { return Err(timed_out()) };
         drop(way);
+        if self.place.state.lock().unsafe_since.is_some() {
+            return Err(sync_failed());
+        }
         if self.place.state.lock().disk_full && matches!(write, Write::Put { .. }) {
             self.world.count("store: disk full");
             let full = StoreFault::NotStored(io::ErrorKind::StorageFull.into());
@@ -337,8 +356,8 @@ impl SimStore {
         sleep(fate.back).await;
         if fate.fault == Fault::SyncFailed {
             self.world.count("store: sync failed");
-            let lost = StoreFault::SyncFailed(io::Error::other("EIO"));
-            return Err(lost.into_store_error(STORE));
+            self.place.state.lock().unsafe_since = Some(self.world.now_ms());
+            return Err(sync_failed());
         }
         self.place.state.lock().bucket.sync_folder_of(write.path());
         Ok(())
@@ -424,6 +443,10 @@ impl Drop for OnItsWay<'_> {
 
 fn timed_out() -> Error {
     Error::Generic { store: STORE, source: io::Error::from(io::ErrorKind::TimedOut).into() }
+}
+
+fn sync_failed() -> Error {
+    StoreFault::SyncFailed(io::Error::other("EIO")).into_store_error(STORE)
 }
 
 fn refused() -> Error {

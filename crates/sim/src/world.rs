@@ -133,10 +133,6 @@ impl World {
     pub fn join(&self, from: Party, to: Party) {
         self.state.lock().cuts.remove(&(from, to));
     }
-
-    pub fn join_all(&self) {
-        self.state.lock().cuts.clear();
-    }
 }
 
 impl fmt::Debug for World {
