@@ -4,6 +4,7 @@
 //! `cargo run -p loglake-ingest --example recovery -- <folder> <gigabytes>`
 
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "it measures time on the machine itself")]
 
 use std::fs;
 use std::process::Command;

@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ingest", &["model", "format", "wal", "table", "coord"]),
     ("query", &["model", "format", "wal", "table", "coord"]),
     ("maintain", &["model", "table", "wal", "coord"]),
-    ("server", &["model", "receive", "table", "ingest", "query"]),
+    ("server", &["model", "receive", "table", "coord", "ingest", "query"]),
     ("sim", &["model", "format", "wal", "table", "coord", "ingest", "query"]),
     (
         "loglake",

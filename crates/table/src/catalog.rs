@@ -19,7 +19,7 @@ use crate::intent::{info, schema_string};
 use crate::log::{Created, Log};
 use crate::schema::partition_columns;
 use crate::snapshot::Snapshot;
-use crate::table::{Table, TableSettings};
+use crate::table::{Table, TablePlace, TableSettings};
 
 /// Tables opened at once when an id is looked for.
 const OPENS_AT_ONCE: usize = 8;
@@ -189,8 +189,9 @@ impl Catalog {
         state: Arc<Snapshot>,
     ) -> Arc<Table> {
         let (settings, clock) = (Arc::clone(&self.settings), Arc::clone(&self.clock));
-        let (root, ids) = (root(tenant, name), self.ids.clone());
-        Arc::new(Table::new(tenant.clone(), name.clone(), root, settings, clock, ids, log, state))
+        let place =
+            TablePlace { tenant: tenant.clone(), name: name.clone(), root: root(tenant, name) };
+        Arc::new(Table::new(place, settings, clock, self.ids.clone(), log, state))
     }
 
     async fn load(

@@ -69,11 +69,16 @@ pub struct Table {
     checkpointing: Arc<AtomicBool>,
 }
 
+/// What a table is called and where it is in the bucket.
+pub(crate) struct TablePlace {
+    pub(crate) tenant: TenantName,
+    pub(crate) name: TableName,
+    pub(crate) root: Path,
+}
+
 impl Table {
     pub(crate) fn new(
-        tenant: TenantName,
-        name: TableName,
-        root: Path,
+        TablePlace { tenant, name, root }: TablePlace,
         settings: Arc<TableSettings>,
         clock: Arc<dyn Clock>,
         ids: NewIds,

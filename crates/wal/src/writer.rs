@@ -277,15 +277,17 @@ impl Driver {
                 },
                 () = sleep_until(wake.unwrap_or(self.started)), if wake.is_some() => Event::Tick,
             };
-            for effect in self.decisions.step(event, self.started.elapsed()) {
-                self.perform(effect);
-            }
-            self.tell_progress();
+            let effects = self.decisions.step(event, self.started.elapsed());
+            // Before the answers: whoever is told so must find this writer fenced.
             if let Some(reason) = self.decisions.over()
                 && self.over.set(Arc::clone(&reason)).is_ok()
             {
                 tracing::info!(writer = %self.id, reason = &*reason, "no more rows are logged");
             }
+            for effect in effects {
+                self.perform(effect);
+            }
+            self.tell_progress();
         }
     }
 

@@ -151,7 +151,7 @@ const QUERIES: &[&str] = &[
     "select approx_distinct(seq) > 50, median(seq) from logs",
     "with recursive n(i) as (select 1 union all select i + 1 from n where i < 5)
      select i, count(*) from n join logs on seq = i group by i order by i",
-    "select array_length(array_agg(seq)) from logs group by service order by 1",
+    "select n from (select array_length(array_agg(seq)) n from logs group by service) t order by 1",
     "select count(*) from logs cross join (select 1 from logs where seq < 3) x",
     "select t.n from (select count(*) n from logs group by hour) t order by 1",
 ];
