@@ -120,7 +120,9 @@ impl Hub {
                 Body::Ask(ask) => {
                     let inbox = self.state.lock().boxes.get(&to).cloned();
                     // Nobody there: the connection is refused, the reply is dropped.
-                    let _ = inbox.map(|inbox| inbox.send((from, ask)));
+                    if let Some(inbox) = inbox {
+                        drop(inbox.send((from, ask)));
+                    }
                 }
             }
         }

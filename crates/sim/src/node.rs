@@ -302,9 +302,9 @@ impl Parts {
         }
         let coordinator = self.etcd.connect(self.party);
         let engine = self.engine(&dependencies, coordinator, None);
-        for table in 0..TABLES.len() {
+        for (table, name) in TABLES.iter().enumerate() {
             if !self.ask(&engine, table).await {
-                let what = format!("{} cannot be asked", TABLES[table]);
+                let what = format!("{name} cannot be asked");
                 self.world.broken(Promise::EverythingIsRecovered, what);
             }
         }

@@ -313,7 +313,9 @@ impl Run {
     fn outcome(self, seed: u64) -> Outcome {
         let world = Arc::clone(&self.world);
         for node in self.nodes {
-            node.stepped.map(Stepped::crash);
+            if let Some(stepped) = node.stepped {
+                stepped.crash();
+            }
         }
         self.clients.crash();
         let (sent, acked) = world.ledger(|ledger| (ledger.sent(), ledger.acked()));

@@ -14,7 +14,7 @@ const ENDLESS: &str = "select count(*) from range(0, 100000000000) a, range(0, 1
 async fn a_query_ends_at_its_deadline() {
     let engine = small_lake().await.engine();
     let timeout = Some(Duration::from_millis(200));
-    let started = std::time::Instant::now();
+    let started = tokio::time::Instant::now();
     let error = engine.run(QueryRequest { timeout, ..request(ENDLESS) }).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());

@@ -16,12 +16,14 @@ use crate::{
 
 const ALL: &str = "select seq from logs order by seq";
 
+type Deed = Box<dyn FnOnce(&MemoryRows) + Send>;
+
 /// Another process: its memory, and how it is.
 struct Peer {
     memory: Arc<MemoryRows>,
     fault: Mutex<Option<FreshError>>,
     /// Done once, before it answers for the second time.
-    before_second: Mutex<Option<Box<dyn FnOnce(&MemoryRows) + Send>>>,
+    before_second: Mutex<Option<Deed>>,
     asked: Mutex<Vec<FreshScan>>,
 }
 

@@ -101,8 +101,10 @@ async fn lake_of_files() -> SmallLake {
         let numbers = file as i64 * 4..file as i64 * 4 + 4;
         lake.commit(&logs, gone, from, file, numbers).await;
     }
-    lake.segments(&logs, dead, &[48..52]).await;
-    lake.segments(&logs, own, &[52..60]).await;
+    #[expect(clippy::single_range_in_vec_init, reason = "a segment for each range")]
+    let (of_dead, of_own) = ([48..52], [52..60]);
+    lake.segments(&logs, dead, &of_dead).await;
+    lake.segments(&logs, own, &of_own).await;
     lake.hold(&logs, 0, 52..60);
     let audit = lake.table("audit-log").await;
     lake.hold(&audit, 1, 0..3);
