@@ -100,8 +100,9 @@ def test_an_idle_cluster_writes_nothing_to_the_store(members):
         assert sum(counts.values()) <= IDLE_REQUESTS_PER_MINUTE_MAX, f"{name}: {counts}"
 
 
-def _settled(members, quiet_s: float = 6, within_s: float = 60):
-    """The counts once nobody has written for a while."""
+def _settled(members, quiet_s: float = 25, within_s: float = 120):
+    """The counts once nobody has written for a while: a log is trimmed 10 s after its segments were
+    delivered, and 10 s after it was trimmed last."""
     deadline = time.monotonic() + within_s
     since, last = time.monotonic(), None
     while time.monotonic() < deadline:
