@@ -1,5 +1,6 @@
 //! The answer of a query: a stream that ends at the deadline and stops the work when it is dropped.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,7 +10,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, SessionState};
-use futures::Stream;
+use datafusion::physical_plan::EmptyRecordBatchStream;
+use futures::{Stream, StreamExt};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::QueryError;
@@ -40,9 +42,13 @@ impl Deadline {
     }
 }
 
-/// A query that runs: its first batch was asked for, so that what fails early failed already.
+/// Rows of a query on several queriers that are held back before the first goes out: an answer of
+/// fewer is whole, or the query is tried again, whichever querier is lost.
+const HELD_BYTES: usize = 1 << 20;
+
+/// A query that runs: its first batches were asked for, so that what fails early failed already.
 pub(crate) struct Started {
-    pub(crate) first: Option<RecordBatch>,
+    pub(crate) first: VecDeque<RecordBatch>,
     pub(crate) rest: SendableRecordBatchStream,
     /// What the query's names stand for, with the account of its rows' memory.
     pub(crate) bound: SessionState,
@@ -50,11 +56,32 @@ pub(crate) struct Started {
     pub(crate) was_spread: bool,
 }
 
-/// DataFusion's stream, with its first batch (which was asked for already), a deadline and the
-/// count of rows. Ends for good at its first error.
+impl Started {
+    /// Waits for the first batch, of a query on several queriers for [`HELD_BYTES`] or the end.
+    pub(crate) async fn after_first_rows(
+        mut rest: SendableRecordBatchStream,
+        bound: SessionState,
+        was_spread: bool,
+    ) -> Result<Self> {
+        let held_bytes = if was_spread { HELD_BYTES } else { 1 };
+        let (mut first, mut bytes) = (VecDeque::new(), 0);
+        while bytes < held_bytes {
+            let Some(batch) = rest.next().await.transpose()? else {
+                rest = Box::pin(EmptyRecordBatchStream::new(rest.schema()));
+                break;
+            };
+            bytes += batch.get_array_memory_size().max(1);
+            first.push_back(batch);
+        }
+        Ok(Self { first, rest, bound, was_spread })
+    }
+}
+
+/// DataFusion's stream, after the batches that were asked for already, with a deadline and the count
+/// of rows. Ends for good at its first error.
 pub(crate) struct AnswerStream {
     schema: SchemaRef,
-    first: Option<RecordBatch>,
+    first: VecDeque<RecordBatch>,
     /// Gone once the answer is over: the work behind it stops with it.
     rest: Option<SendableRecordBatchStream>,
     _bound: SessionState,
@@ -89,7 +116,7 @@ impl Stream for AnswerStream {
             let error = this.deadline.error();
             return this.fail(error);
         }
-        let next = match this.first.take() {
+        let next = match this.first.pop_front() {
             Some(first) => Some(Ok(first)),
             None => match rest.as_mut().poll_next(cx) {
                 Poll::Ready(next) => next,

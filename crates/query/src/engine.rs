@@ -18,7 +18,6 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
-use futures::StreamExt;
 use loglake_coord::Coordinator;
 use loglake_model::{Clock, ErrorKind, TenantName, WriterId};
 use loglake_table::Catalog;
@@ -288,9 +287,8 @@ impl QueryEngine {
         };
         tries.was_spread = over.is_some();
         let (state, physical) = over.unwrap_or((state, physical));
-        let mut rest = execute_stream(physical, state.task_ctx())?;
-        let first = rest.next().await.transpose()?;
-        Ok(Started { first, rest, bound: state, was_spread: tries.was_spread })
+        let rows = execute_stream(physical, state.task_ctx())?;
+        Ok(Started::after_first_rows(rows, state, tries.was_spread).await?)
     }
 
     /// A session in which everything that the statement names is bound.
