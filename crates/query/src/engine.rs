@@ -30,9 +30,10 @@ use crate::answer::{AnswerStream, Deadline, QueryAnswer, Started};
 use crate::catalog::{LAKE, OneCatalog, PUBLIC, QueryCatalog, Relations};
 use crate::facts::{FACTS, FactSources, FactTable};
 use crate::lake_table::LakeTable;
+use crate::partial::{self, Leave, PartialAnswer, Taken};
 use crate::running::{Queries, QueryFacts};
 use crate::session::Sessions;
-use crate::snapshot::LakeReader;
+use crate::snapshot::{LakeReader, Terms};
 use crate::spread::{Queriers, QueryWorker, Spread, SpreadSettings};
 use crate::statement::{Named, parse};
 use crate::views::{VIEWS, View};
@@ -40,6 +41,9 @@ use crate::{FreshRows, QueryError, read_only};
 
 /// How often a query begins again because the lake moved on below it before its first row.
 const ATTEMPTS_MAX: usize = 8;
+
+/// The part of the memory for all queries that one held answer may take.
+const HELD_PART: usize = 4;
 
 /// What an engine reads from.
 pub struct QueryDeps {
@@ -66,6 +70,8 @@ pub struct QueryEngine {
     coordinator: Arc<dyn Coordinator>,
     queries: Arc<Queries>,
     timeout_max: Duration,
+    /// Of one answer that is held until it is whole.
+    held_bytes_max: usize,
     /// Over other queriers, when there can be any.
     spread: Option<Spread>,
 }
@@ -110,6 +116,7 @@ struct Tries {
     /// Whether an earlier one did and may have lost some of them.
     after_loss: bool,
     lost: BTreeSet<Url>,
+    leave: Arc<Leave>,
 }
 
 /// Whether another try with other queriers may succeed.
@@ -121,10 +128,7 @@ const fn may_be_loss(error: &QueryError) -> bool {
 /// What a query wants of the tables it names.
 #[derive(Clone, Copy)]
 enum Want<'a> {
-    /// Of these writers from their segments, even when their processes can be asked.
-    Rows {
-        shunned: &'a BTreeSet<WriterId>,
-    },
+    Rows(Terms<'a>),
     Columns,
 }
 
@@ -139,6 +143,7 @@ impl QueryEngine {
             coordinator: deps.coordinator,
             queries: Queries::new(deps.clock),
             timeout_max: settings.timeout,
+            held_bytes_max: settings.memory_bytes_max / HELD_PART,
             spread: None,
         })
     }
@@ -159,10 +164,36 @@ impl QueryEngine {
     /// Plans the query against one snapshot of each table and starts it. Answers once the first
     /// rows are there, so that what fails early fails here and not in the stream.
     pub async fn run(&self, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
+        self.run_with(&request, &Arc::default()).await
+    }
+
+    /// The same without the files and segments that cannot be read; the answer names them. It runs
+    /// here alone, and its rows are held in memory until all are there.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; also when it cannot be told which file is at fault.
+    pub async fn run_partial(&self, request: QueryRequest) -> Result<PartialAnswer, QueryError> {
+        let leave = Arc::new(Leave::Taken(Taken::default()));
+        loop {
+            let answer = self.run_with(&request, &leave).await?;
+            match partial::hold(answer, &leave, self.held_bytes_max).await {
+                Err(error) if leave.without_file(&error) => {
+                    tracing::info!("a query begins again without a file: {error}");
+                }
+                held => return held,
+            }
+        }
+    }
+
+    async fn run_with(
+        &self,
+        request: &QueryRequest,
+        leave: &Arc<Leave>,
+    ) -> Result<QueryAnswer, QueryError> {
         let query = self.queries.begin(&request.tenant, &request.sql);
         let asked = request.timeout.unwrap_or(self.timeout_max);
         let deadline = Deadline::after(asked.min(self.timeout_max));
-        let started = timeout_at(deadline.at, self.start(&request, query.facts())).await;
+        let started = timeout_at(deadline.at, self.start(request, query.facts(), leave)).await;
         match started.unwrap_or_else(|_| Err(deadline.error())) {
             Ok(started) => Ok(QueryAnswer {
                 id: query.facts().id.clone(),
@@ -226,10 +257,11 @@ impl QueryEngine {
         &self,
         request: &QueryRequest,
         query: &QueryFacts,
+        leave: &Arc<Leave>,
     ) -> Result<Started, QueryError> {
         let statement = parse(&request.sql)?;
         read_only::check_statement(&statement)?;
-        let mut tries = Tries::default();
+        let mut tries = Tries { leave: Arc::clone(leave), ..Tries::default() };
         loop {
             let error = match self.attempt(request, statement.clone(), query, &mut tries).await {
                 Ok(started) => return Ok(started),
@@ -254,6 +286,7 @@ impl QueryEngine {
                 tries.shunned.extend(writers);
                 tries.shunned.len() > known
             }
+            error if tries.leave.without_file(error) => true,
             error => match &self.spread {
                 Some(spread) if tries.was_spread && !tries.after_loss && may_be_loss(error) => {
                     tries.after_loss = true;
@@ -273,7 +306,7 @@ impl QueryEngine {
         query: &QueryFacts,
         tries: &mut Tries,
     ) -> Result<Started, QueryError> {
-        let want = Want::Rows { shunned: &tries.shunned };
+        let want = Want::Rows(Terms { shunned: &tries.shunned, leave: &tries.leave });
         let state = self.bind(&request.tenant, &statement, want, query).await?;
         let mut plan = self.plan(&request.tenant, &state, statement).await?;
         if !request.parameters.is_empty() {
@@ -282,8 +315,10 @@ impl QueryEngine {
         }
         let physical = state.create_physical_plan(&plan).await?;
         let over = match &self.spread {
-            Some(spread) => spread.over_queriers(&state, &plan, &physical, &tries.lost).await?,
-            None => None,
+            Some(spread) if matches!(*tries.leave, Leave::None) => {
+                spread.over_queriers(&state, &plan, &physical, &tries.lost).await?
+            }
+            _ => None,
         };
         tries.was_spread = over.is_some();
         let (state, physical) = over.unwrap_or((state, physical));
@@ -317,15 +352,15 @@ impl QueryEngine {
         let shown = match (named.everything, want) {
             (true, _) => self.reader.catalog().tables(tenant).await?.into_iter().collect(),
             (false, Want::Columns) => named.tables.clone(),
-            (false, Want::Rows { .. }) => BTreeSet::new(),
+            (false, Want::Rows(_)) => BTreeSet::new(),
         };
         for (table, version) in self.reader.shapes(tenant, &shown).await? {
             let name = table.name().to_string();
             public.insert(name, Arc::new(LakeTable::shape(&table, version)));
         }
-        if let Want::Rows { shunned } = want {
+        if let Want::Rows(terms) = want {
             let pool = &runtime.memory_pool;
-            let bound = self.reader.bind(tenant, &named.tables, shunned, pool).await?;
+            let bound = self.reader.bind(tenant, &named.tables, &terms, pool).await?;
             for (name, table) in bound {
                 public.insert(name.to_string(), Arc::new(LakeTable::new(table)));
             }

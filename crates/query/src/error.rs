@@ -33,6 +33,9 @@ pub enum QueryError {
     /// segments.
     #[error("{what}")]
     Unanswered { writers: Vec<WriterId>, what: String },
+    /// A data file that cannot be read.
+    #[error("data file {path}: {message}")]
+    File { path: String, kind: ErrorKind, message: String },
     #[error("{message}")]
     Failed { kind: ErrorKind, message: String },
 }
@@ -40,7 +43,7 @@ pub enum QueryError {
 impl QueryError {
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::Sql { kind, .. } | Self::Failed { kind, .. } => *kind,
+            Self::Sql { kind, .. } | Self::File { kind, .. } | Self::Failed { kind, .. } => *kind,
             Self::ReadOnly { .. } => ErrorKind::NotAllowed,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::Moved { .. } | Self::Unanswered { .. } => ErrorKind::Retry,
@@ -65,6 +68,20 @@ impl QueryError {
 
     fn failed(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::Failed { kind, message: message.into() }
+    }
+
+    pub(crate) fn too_large(bytes_max: usize) -> Self {
+        let message =
+            format!("an answer that may be partial has at most {bytes_max} bytes of rows");
+        Self::failed(ErrorKind::Overloaded, message)
+    }
+
+    /// What a data file's reader failed with, as an error that names the file.
+    pub(crate) fn of_file(path: String, error: ParquetError) -> Self {
+        match Self::from(DataFusionError::ParquetError(Box::new(error))) {
+            Self::Failed { kind, message } => Self::File { path, kind, message },
+            other => other,
+        }
     }
 
     /// The same as an error of a query that ran on several queriers: what nothing else explains, the

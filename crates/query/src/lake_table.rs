@@ -19,6 +19,7 @@ use loglake_table::{DataFile, Snapshot, Table};
 use object_store::path::Path;
 
 use crate::fresh::{Selection, selection};
+use crate::partial::Leave;
 use crate::snapshot::{BoundRows, BoundTable};
 use crate::{files, prune};
 
@@ -28,21 +29,24 @@ pub(crate) struct LakeTable {
     version: Arc<Snapshot>,
     /// The acknowledged rows that are not in the version's files; `None` for the columns alone.
     fresh: Option<BoundRows>,
+    /// What the query may do without.
+    leave: Arc<Leave>,
     /// What is scanned: the columns of files, strings as views, then the partition columns.
     schema: SchemaRef,
 }
 
 impl LakeTable {
     pub(crate) fn new(bound: BoundTable) -> Self {
-        let BoundTable { table, version, fresh } = bound;
+        let BoundTable { table, version, fresh, leave } = bound;
         let schema = scan_schema(version.schema());
-        Self { root: table.root().clone(), version, fresh: Some(fresh), schema }
+        Self { root: table.root().clone(), version, fresh: Some(fresh), leave, schema }
     }
 
     /// For its columns alone: what `information_schema` and metadata calls show.
     pub(crate) fn shape(table: &Table, version: Arc<Snapshot>) -> Self {
         let schema = scan_schema(version.schema());
-        Self { root: table.root().clone(), version, fresh: None, schema }
+        let (root, leave) = (table.root().clone(), Arc::default());
+        Self { root, version, fresh: None, leave, schema }
     }
 
     fn predicate(
@@ -116,7 +120,11 @@ impl TableProvider for LakeTable {
         };
         // A limit counts rows before the filter, so it says something only where there is none.
         let limit = limit.filter(|_| filters.is_empty());
-        let files: Vec<Arc<DataFile>> = self.version.files().cloned().collect();
+        let is_wanted = |file: &&Arc<DataFile>| {
+            let location: Path = self.root.parts().chain(file.path.parts()).collect();
+            !self.leave.leaves_out(location.as_ref())
+        };
+        let files: Vec<Arc<DataFile>> = self.version.files().filter(is_wanted).cloned().collect();
         let files = prune::prune(files, self.predicate(state, filters)?, &self.schema);
 
         let mut inputs = vec![];

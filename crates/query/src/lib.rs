@@ -21,6 +21,7 @@ mod fresh;
 mod lake_table;
 mod listing;
 mod memory;
+mod partial;
 mod prune;
 mod read_only;
 mod reader;
@@ -44,5 +45,6 @@ pub use fresh::{
     Filter, FreshAnswer, FreshAnswerer, FreshBatches, FreshError, FreshHead, FreshRows, FreshScan,
     InvalidMessage, NoFreshRows, Selection, Unanswered, UpTo, decode_head, encode_scan,
 };
+pub use partial::PartialAnswer;
 pub use spread::{Queriers, QueryWorker, SpreadSettings};
 pub use views::{VIEWS, View};

@@ -16,10 +16,12 @@ use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
 use datafusion::parquet::file::metadata::ParquetMetaData;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
+
+use crate::QueryError;
 
 #[derive(Debug)]
 pub(crate) struct ReaderFactory {
@@ -48,6 +50,11 @@ impl ParquetFileReaderFactory for ReaderFactory {
     }
 }
 
+/// The same error with the file's name.
+fn of_file(path: &Path, error: ParquetError) -> ParquetError {
+    ParquetError::External(Box::new(QueryError::of_file(path.to_string(), error)))
+}
+
 struct Reader {
     inner: Box<dyn AsyncFileReader + Send>,
     store: Arc<dyn ObjectStore>,
@@ -56,14 +63,16 @@ struct Reader {
 
 impl AsyncFileReader for Reader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
-        self.inner.get_bytes(range)
+        let path = self.path.clone();
+        self.inner.get_bytes(range).map_err(move |e| of_file(&path, e)).boxed()
     }
 
     fn get_byte_ranges(
         &mut self,
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
-        self.inner.get_byte_ranges(ranges)
+        let path = self.path.clone();
+        self.inner.get_byte_ranges(ranges).map_err(move |e| of_file(&path, e)).boxed()
     }
 
     /// After a failure the store is asked for the file: its answer is the cause, or it has none
@@ -73,14 +82,14 @@ impl AsyncFileReader for Reader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         async move {
-            match self.inner.get_metadata(options).await {
-                Ok(metadata) => Ok(metadata),
-                Err(_) => {
-                    let there = self.store.head(&self.path).await;
-                    there.map_err(|cause| ParquetError::External(Box::new(cause)))?;
-                    self.inner.get_metadata(options).await
-                }
+            if let Ok(metadata) = self.inner.get_metadata(options).await {
+                return Ok(metadata);
             }
+            let there = self.store.head(&self.path).await;
+            let cause = |e| of_file(&self.path, ParquetError::External(Box::new(e)));
+            there.map_err(cause)?;
+            let again = self.inner.get_metadata(options).await;
+            again.map_err(|e| of_file(&self.path, e))
         }
         .boxed()
     }

@@ -28,6 +28,7 @@ use loglake_wal::{Log, Reader, WriterMark};
 use parking_lot::Mutex;
 
 use crate::listing::SharedLook;
+use crate::partial::Leave;
 use crate::{FreshAnswer, FreshError, FreshRows, FreshScan, QueryError, Selection, UpTo};
 
 /// Objects asked of the store at once by one query, for the logs and for one table's segments.
@@ -38,6 +39,15 @@ pub(crate) struct BoundTable {
     pub(crate) table: Arc<Table>,
     pub(crate) version: Arc<Snapshot>,
     pub(crate) fresh: BoundRows,
+    pub(crate) leave: Arc<Leave>,
+}
+
+/// On which terms a query binds its tables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms<'a> {
+    /// Writers whose segments are read, even when their processes can be asked.
+    pub(crate) shunned: &'a BTreeSet<WriterId>,
+    pub(crate) leave: &'a Arc<Leave>,
 }
 
 /// What a look at the writers found.
@@ -76,13 +86,12 @@ impl LakeReader {
     }
 
     /// The tables of these names that there are, each at its newest version with the rows this
-    /// version is missing. Of `shunned` writers the segments are read. Fails as
-    /// [`QueryError::Moved`] when the lake moved on meanwhile.
+    /// version is missing. Fails as [`QueryError::Moved`] when the lake moved on meanwhile.
     pub(crate) async fn bind(
         &self,
         tenant: &TenantName,
         names: &BTreeSet<TableName>,
-        shunned: &BTreeSet<WriterId>,
+        Terms { shunned, leave }: &Terms<'_>,
         pool: &Arc<dyn MemoryPool>,
     ) -> Result<BTreeMap<TableName, BoundTable>, QueryError> {
         if names.is_empty() {
@@ -95,7 +104,7 @@ impl LakeReader {
         let logs: Vec<&Log> = seen.logs.iter().chain(&also).collect();
         let bound = names.iter().map(|name| async {
             let Some(table) = self.catalog.table(tenant, name).await? else { return Ok(None) };
-            let bound = self.bind_one(table, &asked, &logs, pool).await?;
+            let bound = self.bind_one(table, &asked, &logs, leave, pool).await?;
             Ok::<_, QueryError>(Some((name.clone(), bound)))
         });
         Ok(try_join_all(bound).await?.into_iter().flatten().collect())
@@ -134,11 +143,12 @@ impl LakeReader {
         table: Arc<Table>,
         asked: &[WriterId],
         logs: &[&Log],
+        leave: &Arc<Leave>,
         pool: &Arc<dyn MemoryPool>,
     ) -> Result<BoundTable, QueryError> {
         let version = table.refresh().await?;
         let memory = MemoryConsumer::new("fresh rows").register(pool);
-        let from_segments = self.rows_of_segments(&table, &version, logs).await?;
+        let from_segments = self.rows_of_segments(&table, &version, logs, leave).await?;
         for batch in &from_segments {
             memory.try_grow(batch.get_array_memory_size())?;
         }
@@ -155,7 +165,7 @@ impl LakeReader {
             rows: Arc::clone(&self.fresh),
             memory: Mutex::new(memory),
         };
-        Ok(BoundTable { table, version, fresh })
+        Ok(BoundTable { table, version, fresh, leave: Arc::clone(leave) })
     }
 
     async fn rows_of_segments(
@@ -163,9 +173,13 @@ impl LakeReader {
         table: &Table,
         version: &Snapshot,
         logs: &[&Log],
+        leave: &Leave,
     ) -> Result<Vec<RecordBatch>, QueryError> {
         let missing = missing_segments(logs, |writer| version.watermark(writer));
-        let rows = missing.into_iter().map(|(writer, seq)| self.wal.rows(writer, seq, table.id()));
+        let rows = missing.into_iter().map(|(writer, seq)| async move {
+            let read = self.wal.rows(writer, seq, table.id()).await;
+            leave.or_without(|| format!("segment {seq} of writer {writer}"), read)
+        });
         let rows: Vec<Vec<RecordBatch>> =
             stream::iter(rows).buffered(REQUESTS_MAX).try_collect().await?;
         Ok(rows.into_iter().flatten().collect())

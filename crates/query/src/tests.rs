@@ -2,6 +2,7 @@
 
 mod bounds;
 mod exactly_once;
+mod partial;
 mod peers;
 mod pruning;
 mod spread;

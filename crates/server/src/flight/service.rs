@@ -27,7 +27,7 @@ use arrow_flight::{
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use loglake_model::ErrorKind;
-use loglake_query::{QueryRequest, Relation};
+use loglake_query::{PartialAnswer, QueryRequest, Relation};
 use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -64,16 +64,26 @@ impl FlightSql {
         Ok((plain_schema(&described.schema), plain_schema(&described.parameters)))
     }
 
-    async fn run(&self, statement: Statement) -> Result<DoGet<Self>, Status> {
+    async fn run(
+        &self,
+        statement: Statement,
+        request: &Request<Ticket>,
+    ) -> Result<DoGet<Self>, Status> {
+        let allow_partial = request.metadata().get(ALLOW_PARTIAL);
+        let allow_partial = allow_partial.is_some_and(|value| value.as_bytes() == b"true");
         let request = QueryRequest {
             tenant: self.doors.tenant.clone(),
             parameters: statement.parameters()?,
             sql: statement.sql,
             timeout: None,
         };
-        let answer = self.doors.engine()?.run(request).await;
+        let engine = self.doors.engine()?;
+        let answer = match allow_partial {
+            true => engine.run_partial(request).await.map(PartialAnswer::into_parts),
+            false => engine.run(request).await.map(|answer| (answer, vec![])),
+        };
         self.doors.metrics.query(QueryDoor::FlightSql, answer.is_ok());
-        let answer = answer.map_err(Failure::from)?;
+        let (answer, missing) = answer.map_err(Failure::from)?;
         let schema = plain_schema(&answer.schema);
         let target = SchemaRef::clone(&schema);
         let batches = answer.stream.map(move |batch| {
@@ -81,18 +91,28 @@ impl FlightSql {
                 .map_err(|e| Status::from(Failure::from(loglake_query::QueryError::from(e))))?;
             plain_batch(&batch, &target).map_err(FlightError::from)
         });
-        Ok(encoded(schema, batches))
+        let missing = match missing.is_empty() {
+            true => Bytes::new(),
+            false => serde_json::json!({ "missing": missing }).to_string().into(),
+        };
+        Ok(encoded(schema, missing, batches))
     }
 }
+
+/// The header of a call that takes an answer without what cannot be read. The metadata of the
+/// answer's first message says what is missing, if anything is: `{"missing": […]}`.
+const ALLOW_PARTIAL: &str = "x-loglake-allow-partial";
 
 /// Batches as Flight messages of less than 2 MiB (the encoder's own bound) each; the stream ends
 /// with the query's error, if it had one.
 fn encoded(
     schema: SchemaRef,
+    metadata: Bytes,
     batches: impl Stream<Item = Result<RecordBatch, FlightError>> + Send + 'static,
 ) -> DoGet<FlightSql> {
     let messages = FlightDataEncoderBuilder::new()
         .with_schema(schema)
+        .with_metadata(metadata)
         .with_dictionary_handling(DictionaryHandling::Hydrate)
         .build(batches)
         .map_err(Status::from);
@@ -101,7 +121,7 @@ fn encoded(
 
 fn one_batch(batch: Result<RecordBatch, FlightError>) -> Result<DoGet<FlightSql>, Status> {
     let batch = batch?;
-    Ok(encoded(batch.schema(), stream::iter([Ok(batch)])))
+    Ok(encoded(batch.schema(), Bytes::new(), stream::iter([Ok(batch)])))
 }
 
 /// Where to get a result: here, with a ticket that says it all.
@@ -192,17 +212,17 @@ impl FlightSqlService for FlightSql {
     async fn do_get_statement(
         &self,
         ticket: TicketStatementQuery,
-        _request: Request<Ticket>,
+        request: Request<Ticket>,
     ) -> Result<DoGet<Self>, Status> {
-        self.run(Statement::from_handle(&ticket.statement_handle)?).await
+        self.run(Statement::from_handle(&ticket.statement_handle)?, &request).await
     }
 
     async fn do_get_prepared_statement(
         &self,
         query: CommandPreparedStatementQuery,
-        _request: Request<Ticket>,
+        request: Request<Ticket>,
     ) -> Result<DoGet<Self>, Status> {
-        self.run(Statement::from_handle(&query.prepared_statement_handle)?).await
+        self.run(Statement::from_handle(&query.prepared_statement_handle)?, &request).await
     }
 
     async fn do_action_create_prepared_statement(

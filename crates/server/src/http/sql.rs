@@ -7,7 +7,7 @@ use axum::extract::{Extension, Query, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use datafusion::scalar::ScalarValue;
-use loglake_query::QueryRequest;
+use loglake_query::{PartialAnswer, QueryRequest};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -24,6 +24,12 @@ const REQUEST_BYTES_MAX: usize = 4 << 20;
 /// Names the running query, as the view `lake.queries` does.
 const QUERY_ID: HeaderName = HeaderName::from_static("x-loglake-query-id");
 
+/// What a partial answer leaves out; absent when nothing is missing.
+const MISSING: HeaderName = HeaderName::from_static("x-loglake-missing");
+
+/// Things that are named in [`MISSING`].
+const MISSING_MAX: usize = 20;
+
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SqlRequest {
@@ -34,6 +40,10 @@ pub(super) struct SqlRequest {
     timeout_ms: Option<u64>,
     #[serde(default)]
     shape: Shape,
+    /// Whether an answer without what cannot be read is wanted: the header `x-loglake-missing` says
+    /// what that is.
+    #[serde(default)]
+    allow_partial: bool,
 }
 
 /// What a line of the answer is.
@@ -55,6 +65,8 @@ pub(super) struct GetParameters {
     timeout_ms: Option<u64>,
     #[serde(default)]
     shape: Shape,
+    #[serde(default)]
+    allow_partial: bool,
 }
 
 pub(super) async fn get(
@@ -69,6 +81,7 @@ pub(super) async fn get(
         parameters: vec![],
         timeout_ms: get.timeout_ms,
         shape: get.shape,
+        allow_partial: get.allow_partial,
     };
     answer(&doors, place, &headers, request).await
 }
@@ -129,9 +142,13 @@ async fn answer(
         parameters: scalars(&request.parameters)?,
         timeout: request.timeout_ms.map(Duration::from_millis),
     };
-    let answer = doors.engine()?.run(query).await;
+    let engine = doors.engine()?;
+    let answer = match request.allow_partial {
+        true => engine.run_partial(query).await.map(PartialAnswer::into_parts),
+        false => engine.run(query).await.map(|answer| (answer, vec![])),
+    };
     doors.metrics.query(QueryDoor::Http, answer.is_ok());
-    let answer = answer?;
+    let (answer, missing) = answer?;
     let encoder = match request.shape {
         Shape::Row => format.encoder(&answer.schema)?,
         Shape::Record => results::records(&answer.schema)?,
@@ -139,7 +156,29 @@ async fn answer(
     let id = HeaderValue::from_str(&answer.id).unwrap_or(HeaderValue::from_static("unknown"));
     let head =
         [(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type())), (QUERY_ID, id)];
-    Ok((head, results::body(answer.stream, encoder, place)).into_response())
+    let mut response = (head, results::body(answer.stream, encoder, place)).into_response();
+    if let Some(missing) = missing_header(&missing) {
+        response.headers_mut().insert(MISSING, missing);
+    }
+    Ok(response)
+}
+
+/// What an answer leaves out, as a JSON array in ASCII; `None` when it is whole.
+fn missing_header(missing: &[String]) -> Option<HeaderValue> {
+    if missing.is_empty() {
+        return None;
+    }
+    let mut shown: Vec<Value> =
+        missing.iter().take(MISSING_MAX).map(|what| what.as_str().into()).collect();
+    if let more @ 1.. = missing.len().saturating_sub(MISSING_MAX) {
+        shown.push(format!("and {more} more").into());
+    }
+    let text: String = Value::Array(shown)
+        .to_string()
+        .chars()
+        .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
+        .collect();
+    HeaderValue::from_str(&text).ok()
 }
 
 /// JSON values as parameters. The planner gives them the types that the query needs.
