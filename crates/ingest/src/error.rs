@@ -11,6 +11,8 @@ pub enum IngestError {
     Overloaded { buffered: usize, max: usize },
     #[error("this ingester is shutting down: send to another, or again later")]
     ShuttingDown,
+    #[error("the store does not serve this ingester well: send to another")]
+    Slow,
     #[error("this writer has lost its place: send again")]
     Fenced,
     /// Rows went to another ingester that has gone silent, and it cannot be told any more whether
@@ -50,7 +52,7 @@ impl IngestError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Overloaded { .. } => ErrorKind::Overloaded,
-            Self::ShuttingDown | Self::Store(_) => ErrorKind::Retry,
+            Self::ShuttingDown | Self::Slow | Self::Store(_) => ErrorKind::Retry,
             Self::Fenced | Self::FateUnknown { .. } => ErrorKind::Fenced,
             Self::Wal(e) => e.kind(),
             Self::Table(e) => e.kind(),

@@ -118,8 +118,8 @@ impl Ingester {
             tasks,
             stop,
         });
-        let looping = Arc::clone(&ingester);
-        ingester.tasks.spawn(async move { looping.run().await });
+        ingester.tasks.spawn(Arc::clone(&ingester).keep_flushing());
+        ingester.tasks.spawn(Arc::clone(&ingester).keep_a_writer());
         Ok(ingester)
     }
 
@@ -317,7 +317,7 @@ impl Ingester {
         self.generation().retire().await
     }
 
-    async fn run(self: Arc<Self>) {
+    async fn keep_flushing(self: Arc<Self>) {
         let mut tick = tokio::time::interval(TICK);
         let mut delay_until = Instant::now();
         loop {
@@ -328,13 +328,25 @@ impl Ingester {
                 _ = tick.tick() => {}
             }
             let generation = self.generation();
-            if generation.is_fenced()
-                || generation.age(Instant::now()) > self.settings.writer_age_max
-            {
-                self.replace(generation).await;
-            } else if let Err(e) = self.flush_due(&generation).await {
+            if generation.is_fenced() {
+                continue;
+            }
+            if let Err(e) = self.flush_due(&generation).await {
                 tracing::warn!("a flush failed and is tried again: {e}");
                 delay_until = Instant::now() + Duration::from_secs(1);
+            }
+        }
+    }
+
+    /// Replaces a writer that lost its place or is old. Does not wait for flushes: one of a fenced
+    /// writer may take long, and rows are refused until there is a new writer.
+    async fn keep_a_writer(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(LOOK_AT_WRITER_EVERY);
+        while self.stop.run_until_cancelled(tick.tick()).await.is_some() {
+            let generation = self.generation();
+            let is_old = generation.age(Instant::now()) > self.settings.writer_age_max;
+            if generation.is_fenced() || is_old {
+                self.replace(generation).await;
             }
         }
     }
@@ -372,6 +384,9 @@ impl Ingester {
         }
     }
 }
+
+/// How soon a writer that lost its place is replaced: rows are refused for so long.
+const LOOK_AT_WRITER_EVERY: Duration = Duration::from_millis(100);
 
 /// Tables flushed side by side; encoding takes a core each.
 const FLUSHES_AT_ONCE: usize = 2;

@@ -99,6 +99,9 @@ impl Once {
 
     /// Resolves when the request's rows are durable and visible, by this call or an earlier one.
     pub(crate) async fn store(&self, key: &RequestKey, rows: Vec<Rows>) -> Result<(), IngestError> {
+        if self.router.others_are_quicker() {
+            return Err(IngestError::Slow);
+        }
         let open = loop {
             match self.begin(key.id()) {
                 Ok(open) => break open,
@@ -188,7 +191,7 @@ impl Once {
         let said = match writer == own {
             // No attempt is under way here but the one that asks.
             true => self.own_fate(key.id(), own).await?,
-            false => self.peers.key_fate(writer, key.id()).await,
+            false => self.ask(writer, key.id()).await,
         };
         if let Some(said) = said {
             return Ok(said == KeyFate::Stored);
@@ -200,6 +203,19 @@ impl Once {
             self.claims.set_stored(key.id()).await?;
         }
         Ok(stored)
+    }
+
+    /// Asks the claim's writer, as long as it is worth waiting for.
+    async fn ask(&self, writer: WriterId, id: &str) -> Option<KeyFate> {
+        let known = self.peers.peers().into_iter().find(|peer| peer.standing.writer == writer)?;
+        tokio::select! {
+            biased;
+            said = self.peers.key_fate(writer, id) => said,
+            reason = self.router.patience_ends(known) => {
+                tracing::warn!(%writer, reason, "the fate of a request with a key is found out");
+                None
+            }
+        }
     }
 
     /// What became of a request whose claim names this writer. Waits while it is under way. `None`

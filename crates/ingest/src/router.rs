@@ -31,10 +31,8 @@ use crate::fate::{Fate, Fates};
 use crate::generation::CurrentGeneration;
 use crate::memory::bytes_of;
 use crate::peers::{Forward, ForwardError, Peer, Peers};
-use crate::routing::{Candidate, Heat, Patience, ShardKey, choose};
+use crate::routing::{Candidate, Heat, LOOK_EVERY, Patience, ShardKey, choose};
 
-/// How often it is looked whether a peer that has rows of ours is still well.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long the fate of rows is asked for before the sender is told that it is unknown.
 const FIND_OUT_FOR: Duration = Duration::from_secs(20);
 
@@ -140,8 +138,16 @@ impl Router {
         }
     }
 
+    /// Whether a request that can only be logged here had better go to another ingester.
+    pub(crate) fn others_are_quicker(&self) -> bool {
+        let now = Instant::now();
+        let own = Peer { standing: self.here.get().standing(now), heard: now };
+        !Candidate::of(&own, now).fit
+            && self.peers.peers().iter().any(|peer| Candidate::of(peer, now).fit)
+    }
+
     /// Resolves, with the reason, when a peer that has rows of ours should not be waited for longer.
-    async fn patience_ends(&self, peer: Peer) -> &'static str {
+    pub(crate) async fn patience_ends(&self, peer: Peer) -> &'static str {
         let mut patience = Patience::begin(&peer, Instant::now());
         loop {
             sleep(LOOK_EVERY).await;

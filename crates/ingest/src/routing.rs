@@ -21,8 +21,18 @@ const SILENT_AFTER: Duration = Duration::from_millis(700);
 const SLOW_AFTER: Duration = Duration::from_millis(500);
 /// A peer that has rows of ours and was not heard for this long is given up: its log is sealed.
 const GIVE_UP_SILENT_AFTER: Duration = Duration::from_secs(1);
-/// One that says it is well and delivers nothing for this long, while the store serves others, too.
+/// One whose log has waited for the store this long, while the store serves this ingester.
+const GIVE_UP_WAITING_AFTER: Duration = Duration::from_millis(1_200);
+/// One that says it is well and delivers nothing for this long, while the store serves this ingester.
 const GIVE_UP_STUCK_AFTER: Duration = Duration::from_secs(3);
+/// The store serves this ingester when its own log has waited for less than
+const QUICK: Duration = Duration::from_millis(250);
+/// for this long.
+const SERVED_FOR: Duration = Duration::from_millis(500);
+/// Between two looks at a peer that has rows of ours.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// When a look comes this much later than the last one, this process itself has slept.
+const OVERSLEPT: Duration = Duration::from_millis(400);
 /// Bytes a second of one key, in memory, for each ingester that it spreads over.
 const SPREAD_BYTES_PER_SECOND: f64 = 32e6;
 /// Keys whose rate is followed; past it the coolest are forgotten.
@@ -79,18 +89,28 @@ pub(crate) fn choose(
     from.iter().chain(before).find(|candidate| candidate.fit).map(|candidate| candidate.writer)
 }
 
-/// How long a peer that has rows of ours is waited for.
+/// How long a peer that has rows of ours is waited for. Who sends them again elsewhere should have an
+/// answer within two seconds, so what the peer did before counts, too.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    began: Instant,
+    heard: Instant,
     delivered: Option<SegmentSeq>,
     /// When the peer last got on, as far as can be judged from here.
     got_on: Instant,
+    /// Since when the store serves this ingester, as far as is known.
+    served_since: Instant,
+    looked: Instant,
 }
 
 impl Patience {
     pub(crate) const fn begin(peer: &Peer, now: Instant) -> Self {
-        Self { began: now, delivered: peer.standing.delivered, got_on: now }
+        Self {
+            heard: peer.heard,
+            delivered: peer.standing.delivered,
+            got_on: now,
+            served_since: now,
+            looked: now,
+        }
     }
 
     /// Why the peer should not be waited for any longer. `own_waiting`: how long this ingester's own
@@ -102,13 +122,27 @@ impl Patience {
         own_waiting: Duration,
         now: Instant,
     ) -> Option<&'static str> {
-        let heard = peer.map_or(self.began, |peer| peer.heard.max(self.began));
-        if now.saturating_duration_since(heard) >= GIVE_UP_SILENT_AFTER {
+        let overslept = now.saturating_duration_since(self.looked) > OVERSLEPT;
+        self.looked = now;
+        if overslept {
+            // What peers said meanwhile was not listened to.
+            self.heard = now;
+        }
+        self.heard = peer.map_or(self.heard, |peer| peer.heard.max(self.heard));
+        if now.saturating_duration_since(self.heard) >= GIVE_UP_SILENT_AFTER {
             return Some("it is not heard any more");
         }
         let delivered = peer.and_then(|peer| peer.standing.delivered).max(self.delivered);
-        if delivered > self.delivered || own_waiting > SLOW_AFTER {
+        if overslept || own_waiting > QUICK {
+            (self.got_on, self.served_since) = (now, now);
+        }
+        if delivered > self.delivered {
             (self.delivered, self.got_on) = (delivered, now);
+        }
+        let served = now.saturating_duration_since(self.served_since) >= SERVED_FOR;
+        let waiting = peer.map_or(Duration::ZERO, |peer| peer.standing.waiting);
+        if served && waiting >= GIVE_UP_WAITING_AFTER {
+            return Some("its log waits for a store that serves others");
         }
         let stuck = now.saturating_duration_since(self.got_on) >= GIVE_UP_STUCK_AFTER;
         stuck.then_some("it delivers nothing any more")
@@ -270,34 +304,76 @@ mod tests {
         Peer { standing, heard }
     }
 
+    const IDLE: Duration = Duration::ZERO;
+
+    /// When a peer is given up that is looked at every 100 ms for a minute: milliseconds.
+    fn given_up_at(
+        begin: &Peer,
+        start: Instant,
+        mut look: impl FnMut(u64, Instant) -> (Option<Peer>, Duration),
+    ) -> Option<u64> {
+        let mut patience = Patience::begin(begin, start);
+        (1..600).map(|n| n * 100).find(|ms| {
+            let now = start + Duration::from_millis(*ms);
+            let (peer, own_waiting) = look(*ms, now);
+            patience.ends(peer.as_ref(), own_waiting, now).is_some()
+        })
+    }
+
     #[test]
-    fn a_silent_peer_is_given_up_after_a_second_and_a_stuck_one_after_three() {
+    fn a_silent_peer_is_given_up_a_second_after_its_last_word() {
+        let start = Instant::now() + Duration::from_secs(10);
+        let quiet = peer(1, start - Duration::from_millis(600));
+        assert_eq!(given_up_at(&quiet, start, |_, _| (Some(quiet), IDLE)), Some(400));
+        assert_eq!(given_up_at(&quiet, start, |_, _| (None, IDLE)), Some(400));
+    }
+
+    #[test]
+    fn one_that_delivers_nothing_is_given_up_after_three_seconds() {
         let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let idle = Duration::ZERO;
-        let mut patience = Patience::begin(&peer(1, start), start);
-        assert_eq!(patience.ends(Some(&peer(1, start)), idle, at(900)), None);
-        assert!(patience.ends(Some(&peer(1, start)), idle, at(1_000)).is_some());
-        assert!(patience.ends(None, idle, at(1_000)).is_some());
-        assert_eq!(patience.ends(Some(&peer(1, at(2_900))), idle, at(2_900)), None);
-        assert!(patience.ends(Some(&peer(1, at(3_000))), idle, at(3_000)).is_some());
+        let stuck = |_, now| (Some(peer(1, now)), IDLE);
+        assert_eq!(given_up_at(&peer(1, start), start, stuck), Some(3_000));
+    }
+
+    #[test]
+    fn one_that_says_its_log_waits_is_given_up_sooner_when_the_store_serves_us() {
+        let start = Instant::now();
+        let waiting = |ms: u64, now| {
+            let mut peer = peer(1, now);
+            peer.standing.waiting = Duration::from_millis(850 + ms);
+            peer
+        };
+        let begin = waiting(0, start);
+        assert_eq!(given_up_at(&begin, start, |ms, now| (Some(waiting(ms, now)), IDLE)), Some(500));
+        // Our own log waited until 2 s: the store was to blame.
+        let both = |ms, now| {
+            let own = if ms <= 2_000 { Duration::from_millis(ms) } else { IDLE };
+            (Some(waiting(ms, now)), own)
+        };
+        assert_eq!(given_up_at(&begin, start, both), Some(2_500));
     }
 
     #[test]
     fn a_peer_that_gets_on_is_waited_for_and_so_is_one_whose_store_serves_nobody() {
         let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
+        let gets_on = |ms, now| (Some(peer(1 + ms / 1_000, now)), IDLE);
+        assert_eq!(given_up_at(&peer(1, start), start, gets_on), None);
+        let store_away = |_, now| {
+            let mut peer = peer(1, now);
+            peer.standing.waiting = Duration::from_secs(9);
+            (Some(peer), Duration::from_secs(9))
+        };
+        assert_eq!(given_up_at(&peer(1, start), start, store_away), None);
+    }
+
+    #[test]
+    fn who_slept_itself_gives_nobody_up_for_it() {
+        let start = Instant::now();
         let mut patience = Patience::begin(&peer(1, start), start);
-        for second in 1..20 {
-            let now = at(1_000 * second);
-            assert_eq!(patience.ends(Some(&peer(1 + second, now)), Duration::ZERO, now), None);
-        }
-        for second in 20..40 {
-            let now = at(1_000 * second);
-            assert_eq!(patience.ends(Some(&peer(20, now)), Duration::from_secs(9), now), None);
-        }
-        let now = at(43_000);
-        assert!(patience.ends(Some(&peer(20, now)), Duration::ZERO, now).is_some());
+        let after = |ms| start + Duration::from_millis(ms);
+        assert_eq!(patience.ends(Some(&peer(1, start)), IDLE, after(10_000)), None);
+        assert_eq!(patience.ends(Some(&peer(1, start)), IDLE, after(10_100)), None);
+        assert_eq!(patience.ends(Some(&peer(1, after(10_150))), IDLE, after(10_200)), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("query", &["model", "format", "wal", "table", "coord"]),
     ("maintain", &["model", "table", "wal", "coord"]),
     ("server", &["model", "receive", "table", "coord", "ingest", "query"]),
-    ("sim", &["model", "format", "wal", "table", "coord", "ingest", "query"]),
+    ("sim", &["model", "format", "wal", "table", "coord", "ingest", "query", "maintain"]),
     (
         "loglake",
         &[

@@ -147,3 +147,38 @@ impl RecordBatchStream for AnswerStream {
         SchemaRef::clone(&self.schema)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array};
+    use datafusion::error::DataFusionError;
+    use datafusion::execution::SessionStateBuilder;
+    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+    use futures::stream;
+
+    use super::*;
+
+    /// What starts from `good` batches of 8 kB each and then an error.
+    async fn started(good: usize, was_spread: bool) -> Result<Started> {
+        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1000));
+        let batch = RecordBatch::try_from_iter([("a", values)]).unwrap();
+        let schema = batch.schema();
+        let lost = Err(DataFusionError::Execution("a querier is lost".to_owned()));
+        let rows = stream::iter(std::iter::repeat_n(batch, good).map(Ok).chain([lost]));
+        let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
+        let bound = SessionStateBuilder::new().build();
+        Started::after_first_rows(rows, bound, was_spread).await
+    }
+
+    #[tokio::test]
+    async fn a_spread_query_that_fails_within_the_held_rows_fails_before_it_starts() {
+        assert!(started(20, true).await.is_err());
+        let large = started(200, true).await.unwrap();
+        let bytes: usize = large.first.iter().map(RecordBatch::get_array_memory_size).sum();
+        assert!((HELD_BYTES..HELD_BYTES + 10_000).contains(&bytes), "{bytes}");
+        // On one querier rows go out as they come.
+        assert_eq!(started(20, false).await.unwrap().first.len(), 1);
+    }
+}

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use object_store::path::Path;
 
+use crate::ledger::Promise;
+
 /// What is at a path.
 #[derive(Clone, Debug)]
 pub struct Object {
@@ -98,22 +100,33 @@ pub struct LogWatch {
 }
 
 impl LogWatch {
-    /// Takes in a new log entry of a table; answers with what is wrong about it.
-    pub fn entry(&mut self, table: &str, json: &[u8]) -> Option<String> {
+    /// Takes in a new log entry of a table; answers with what is wrong about it. `is_there` tells
+    /// whether there is an object of a path.
+    pub fn entry(
+        &mut self,
+        table: &str,
+        json: &[u8],
+        is_there: impl Fn(&Path) -> bool,
+    ) -> Option<(Promise, String)> {
         for line in json.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let Ok(action) = serde_json::from_slice::<serde_json::Value>(line) else {
-                return Some(format!("an entry of {table} is no JSON"));
+                return Some((Promise::FilesStay, format!("an entry of {table} is no JSON")));
             };
             if let Some(txn) = action.get("txn") {
                 let writer = txn["appId"].as_str().unwrap_or_default().to_owned();
                 let version = txn["version"].as_i64().unwrap_or(-1);
                 let known = self.watermarks.insert((table.to_owned(), writer.clone()), version);
                 if known.is_some_and(|known| known >= version) {
-                    return Some(format!("{table}: {writer} from {known:?} to {version}"));
+                    let what = format!("{table}: {writer} from {known:?} to {version}");
+                    return Some((Promise::WatermarksRise, what));
                 }
             }
             if let Some(path) = action["add"]["path"].as_str() {
-                self.live.insert(format!("{table}/{path}"));
+                let path = format!("{table}/{path}");
+                if !is_there(&Path::from(path.as_str())) {
+                    return Some((Promise::FilesStay, format!("{path} was committed and is gone")));
+                }
+                self.live.insert(path);
             }
             if let Some(path) = action["remove"]["path"].as_str() {
                 self.live.remove(&format!("{table}/{path}"));
@@ -156,8 +169,18 @@ mod tests {
     fn a_watermark_that_does_not_rise_is_noticed() {
         let mut watch = LogWatch::default();
         let entry = |version| format!(r#"{{"txn":{{"appId":"w","version":{version}}}}}"#);
-        assert_eq!(watch.entry("t", entry(3).as_bytes()), None);
-        assert_eq!(watch.entry("u", entry(1).as_bytes()), None);
-        assert!(watch.entry("t", entry(3).as_bytes()).is_some());
+        assert_eq!(watch.entry("t", entry(3).as_bytes(), |_| true), None);
+        assert_eq!(watch.entry("u", entry(1).as_bytes(), |_| true), None);
+        assert!(watch.entry("t", entry(3).as_bytes(), |_| true).is_some());
+    }
+
+    #[test]
+    fn a_file_that_is_committed_and_not_there_is_noticed() {
+        let mut watch = LogWatch::default();
+        let entry = br#"{"add":{"path":"date=2026-11-01/hour=13/a.parquet"}}"#;
+        let there = Path::from("t/date=2026-11-01/hour=13/a.parquet");
+        assert_eq!(watch.entry("t", entry, |path| *path == there), None);
+        assert!(watch.is_live(&there));
+        assert!(watch.entry("u", entry, |path| *path == there).is_some());
     }
 }

@@ -14,6 +14,7 @@ use loglake_ingest::{
     ForwardError, FreshRows as Told, IngestDependencies, IngestSettings, Ingester, RequestKey,
     recover, recover_orphans,
 };
+use loglake_maintain::vacuum::vacuum;
 use loglake_model::{Clock, ErrorKind, PartitionBy, TenantName, WriterId};
 use loglake_query::{
     FreshAnswer, FreshError, FreshRows, FreshScan, NoFreshRows, QueryDeps, QueryEngine, QueryError,
@@ -95,7 +96,11 @@ impl Parts {
     fn catalog(&self, store: Arc<dyn ObjectStore>) -> Arc<Catalog> {
         let settings = TableSettings {
             columns_max: 100,
-            checkpoint_interval: if self.world.sabotage == Sabotage::Watermark { 9_999 } else { 5 },
+            // What a view leaves out of the log must not come back by a checkpoint.
+            checkpoint_interval: match self.world.sabotage {
+                Sabotage::Watermark | Sabotage::VacuumMark => 9_999,
+                _ => 5,
+            },
             partition_by: PartitionBy::Hour,
         };
         let world = Arc::clone(&self.world);
@@ -104,7 +109,10 @@ impl Parts {
     }
 
     fn dependencies(&self) -> IngestDependencies {
-        let store = self.store(View::Whole);
+        let store = self.store(match self.world.sabotage {
+            Sabotage::VacuumMark => View::WithoutVacuums,
+            _ => View::Whole,
+        });
         let (world, clock) = (Arc::clone(&self.world), Arc::clone(&self.clock));
         let new_writer_id = move || {
             let random = world.dice(|dice| dice.uuid()).into_bytes();
@@ -141,6 +149,7 @@ impl Parts {
                 Arc::clone(&coordinator) as _,
                 CancellationToken::new(),
             ));
+            tokio::spawn(self.clone().keep_vacuuming());
         }
         if self.roles.contains(&Role::Query) {
             let engine = self.engine(&dependencies, coordinator, ingester.clone());
@@ -244,6 +253,24 @@ impl Parts {
             spill_bytes_max: 1 << 20,
         };
         Arc::new(QueryEngine::new(deps, settings).expect("an engine over memory starts"))
+    }
+
+    /// Vacuums now and then, and without a grace: what the newest version does not name goes at once.
+    async fn keep_vacuuming(self) {
+        let store = self.store(View::Whole);
+        let catalog = self.catalog(Arc::clone(&store));
+        loop {
+            let (pause, table) = self
+                .world
+                .dice(|dice| (dice.within(500..4_000), usize::from(dice.per_mille(300))));
+            sleep(Duration::from_millis(pause)).await;
+            let table = catalog.table(&TenantName::unnamed(), &table_name(table)).await;
+            let Ok(Some(table)) = table else { continue };
+            let vacuumed = vacuum(store.as_ref(), &table, self.clock.now(), Duration::ZERO).await;
+            if vacuumed.is_ok_and(|files| files > 0) {
+                self.world.count("maintain: files were vacuumed");
+            }
+        }
     }
 
     /// Asks for whole tables and holds the answers against the ledger.

@@ -18,15 +18,18 @@ pub enum Sabotage {
     Watermark,
     /// The floor is not written before segments are trimmed.
     Floor,
+    /// Who commits files does not see that a table was vacuumed.
+    VacuumMark,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ConditionalCreate,
         Self::ConflictCheck,
         Self::AckOrder,
         Self::Fsync,
         Self::Watermark,
         Self::Floor,
+        Self::VacuumMark,
     ];
 }

@@ -144,12 +144,13 @@ impl Place {
                 if self.flavour == Flavour::Bucket {
                     bucket.sync_folder_of(&path);
                 }
-                let wrong = entry.and_then(|table| watch.entry(&table, bytes));
+                let is_there = |path: &Path| bucket.get(path).is_some();
+                let wrong = entry.and_then(|table| watch.entry(&table, bytes, is_there));
                 drop(state);
                 let hash = XxHash3_64::oneshot(bytes);
                 world.event(format_args!("{from} put {path} {} {hash:x}", bytes.len()));
-                if let Some(wrong) = wrong {
-                    world.broken(Promise::WatermarksRise, wrong);
+                if let Some((promise, wrong)) = wrong {
+                    world.broken(promise, wrong);
                 }
                 Deed::Done
             }
@@ -179,7 +180,7 @@ impl PlaceState {
         for (path, object) in self.bucket.list(None, None) {
             if let Some(table) = log_entry_of(path) {
                 // What is wrong was noticed when it was written.
-                let _ = self.watch.entry(&table, &object.bytes);
+                let _ = self.watch.entry(&table, &object.bytes, |_| true);
             }
         }
     }
@@ -203,6 +204,8 @@ pub enum View {
     Whole,
     /// Of log entries the watermarks are not seen.
     WithoutWatermarks,
+    /// Of log entries the vacuums are not seen.
+    WithoutVacuums,
 }
 
 /// The place as one party sees it.
@@ -378,11 +381,16 @@ impl SimStore {
     }
 
     fn seen(&self, path: &Path, object: &Object) -> Bytes {
-        if self.view == View::Whole || log_entry_of(path).is_none() {
+        let left_out: &[u8] = match self.view {
+            View::WithoutWatermarks => br#"{"txn""#,
+            View::WithoutVacuums => br#"{"txn":{"appId":"vacuum""#,
+            View::Whole => return object.bytes.clone(),
+        };
+        if log_entry_of(path).is_none() {
             return object.bytes.clone();
         }
         let lines = object.bytes.split(|byte| *byte == b'\n');
-        let kept: Vec<&[u8]> = lines.filter(|line| !line.starts_with(b"{\"txn\"")).collect();
+        let kept: Vec<&[u8]> = lines.filter(|line| !line.starts_with(left_out)).collect();
         kept.join(&b'\n').into()
     }
 

@@ -398,7 +398,8 @@ impl Flight {
     }
 }
 
-/// 50 ms, doubled with each failure, at most 5 s.
+/// 50 ms, doubled with each failure, at most 1 s: senders wait for the number, and a store that is
+/// back should be noticed soon.
 fn back_off(failures: u32) -> Duration {
-    Duration::from_millis(50 << failures.min(7)).min(Duration::from_secs(5))
+    Duration::from_millis(50 << failures.min(5)).min(Duration::from_secs(1))
 }

@@ -48,3 +48,8 @@ fn watermark_in_the_snapshot() {
 fn floor_before_trimming() {
     caught(Sabotage::Floor, 60);
 }
+
+#[test]
+fn vacuum_mark() {
+    assert_eq!(caught(Sabotage::VacuumMark, 60).1, Promise::FilesStay);
+}

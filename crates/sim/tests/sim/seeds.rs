@@ -39,7 +39,12 @@ fn two_hundred_seeds_keep_every_promise() {
     for fault in FAULTS {
         assert!(counts.contains_key(fault), "{fault} never happened: {counts:#?}");
     }
-    for work in ["queries: answered", "routing: rows forwarded", "ingest: a writer was replaced"] {
+    for work in [
+        "queries: answered",
+        "routing: rows forwarded",
+        "ingest: a writer was replaced",
+        "maintain: files were vacuumed",
+    ] {
         assert!(counts.get(work).is_some_and(|count| *count > 200), "{work}: {counts:#?}");
     }
     let acked: usize = outcomes.iter().map(|outcome| outcome.acked).sum();
