@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 from . import __doc__ as usage
-from .run import run
+from .run import OUTAGE_MAX_S, run
 
 
 def main() -> int:
@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--rows-per-s", type=float, default=600)
     parser.add_argument("--clients", type=int, default=6)
+    parser.add_argument("--outage-max-s", type=float, default=OUTAGE_MAX_S)
     parser.add_argument("--only", default="", help="kinds of faults, comma separated")
     parser.add_argument("--folder", type=pathlib.Path, help="for files; kept when all is well, too")
     arguments = parser.parse_args()
@@ -31,6 +32,7 @@ def main() -> int:
         held = run(
             folder.absolute(), seed, arguments.minutes * 60, arguments.rows_per_s,
             arguments.clients, tuple(filter(None, arguments.only.split(","))),
+            arguments.outage_max_s,
         )  # fmt: skip
     except KeyboardInterrupt:
         print("ended before its time", flush=True)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use loglake_ingest::{Forward, ForwardError, KeyFate, Peer, Peers, Standing};
 use loglake_model::WriterId;
+use loglake_query::{FreshAnswer, FreshError, FreshScan};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -23,6 +24,7 @@ pub enum Ask {
     Standing(Standing),
     Forward(Forward, Reply<Result<(), ForwardError>>),
     KeyFate(WriterId, String, Reply<Option<KeyFate>>),
+    Fresh(FreshScan, Reply<Result<FreshAnswer, FreshError>>),
     Append(Request, Reply<Answer>),
 }
 
@@ -94,6 +96,15 @@ impl Hub {
         let reply = Reply { hub: Arc::clone(self), from: to, to: from, answer };
         self.send(from, to, Body::Ask(ask(reply)));
         answered.await.ok()
+    }
+
+    pub async fn fresh(
+        self: &Arc<Self>,
+        from: Party,
+        to: Party,
+        scan: FreshScan,
+    ) -> Option<Result<FreshAnswer, FreshError>> {
+        self.ask(from, to, |reply| Ask::Fresh(scan, reply)).await
     }
 
     pub async fn append(self: &Arc<Self>, to: Party, request: Request) -> Option<Answer> {

@@ -17,14 +17,15 @@ use loglake_ingest::{
 use loglake_maintain::vacuum::vacuum;
 use loglake_model::{Clock, ErrorKind, PartitionBy, TenantName, WriterId};
 use loglake_query::{
-    FreshAnswer, FreshError, FreshRows, FreshScan, NoFreshRows, QueryDeps, QueryEngine, QueryError,
+    FreshAnswer, FreshError, FreshRows, FreshScan, QueryDeps, QueryEngine, QueryError,
     QueryRequest, QuerySettings, UpTo,
 };
 use loglake_table::{Catalog, TableSettings};
 use loglake_wal::{Reader, WalSettings};
 use object_store::ObjectStore;
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Answer, ID, Request, TABLES, table_name};
@@ -175,6 +176,13 @@ impl Parts {
                         reply.send(ingester.key_fate(writer, &key).await);
                     });
                 }
+                Ask::Fresh(scan, reply) => {
+                    let told = own_rows(&ingester, &scan);
+                    if told.is_ok() {
+                        self.world.count("queries: another process told its rows");
+                    }
+                    reply.send(told);
+                }
                 Ask::Append(request, reply) => {
                     tokio::spawn(async move { reply.send(append(&ingester, request).await) });
                 }
@@ -235,10 +243,12 @@ impl Parts {
             }
             _ => (Arc::clone(&dependencies.store), Arc::clone(&dependencies.catalog)),
         };
-        let fresh: Arc<dyn FreshRows> = match ingester {
-            Some(ingester) => Arc::new(OwnRows(ingester)),
-            None => Arc::new(NoFreshRows),
-        };
+        let fresh = Arc::new(MembersRows {
+            own: ingester,
+            members: coordinator.members(),
+            hub: Arc::clone(&self.hub),
+            party: self.party,
+        });
         let deps = QueryDeps {
             segments: Reader::new(Arc::clone(&store)),
             store,
@@ -260,9 +270,8 @@ impl Parts {
         let store = self.store(View::Whole);
         let catalog = self.catalog(Arc::clone(&store));
         loop {
-            let (pause, table) = self
-                .world
-                .dice(|dice| (dice.within(500..4_000), usize::from(dice.per_mille(300))));
+            let (pause, table) =
+                self.world.dice(|dice| (dice.within(500..4_000), usize::from(dice.per_mille(300))));
             sleep(Duration::from_millis(pause)).await;
             let table = catalog.table(&TenantName::unnamed(), &table_name(table)).await;
             let Ok(Some(table)) = table else { continue };
@@ -378,25 +387,55 @@ fn is_unknown_column(error: &QueryError) -> bool {
     error.kind() == ErrorKind::Invalid && error.to_string().contains(ID)
 }
 
-/// The rows that this process holds in memory.
-struct OwnRows(Arc<Ingester>);
+/// How long another process is waited for.
+const FRESH_WAIT: Duration = Duration::from_millis(300);
+
+/// The rows in memory of this process and of every member that has a writer.
+struct MembersRows {
+    own: Option<Arc<Ingester>>,
+    members: watch::Receiver<Arc<Vec<Member>>>,
+    hub: Arc<Hub>,
+    party: Party,
+}
+
+impl MembersRows {
+    fn party_of(&self, writer: WriterId) -> Option<Party> {
+        let members = self.members.borrow();
+        let member = members.iter().find(|member| member.writer == Some(writer))?;
+        (0..u8::MAX).map(Party::Node).find(|party| party.to_string() == member.grpc)
+    }
+}
 
 #[async_trait]
-impl FreshRows for OwnRows {
+impl FreshRows for MembersRows {
     fn own(&self) -> Option<WriterId> {
-        Some(self.0.writer())
+        self.own.as_ref().map(|ingester| ingester.writer())
+    }
+
+    fn can_ask(&self, writer: WriterId) -> bool {
+        self.own() == Some(writer) || self.party_of(writer).is_some()
     }
 
     async fn rows(&self, scan: &FreshScan) -> Result<FreshAnswer, FreshError> {
-        let up_to = match scan.up_to {
-            UpTo::Newest => None,
-            UpTo::Segment(last) => Some(last),
-        };
-        match self.0.fresh_rows(scan.writer, scan.table, scan.above, up_to) {
-            Told::Held { up_to, batches } => Ok(FreshAnswer::whole(up_to, batches)),
-            Told::LetGo => Err(FreshError::LetGo),
-            Told::NotCurrent => Err(FreshError::NotCurrent),
+        if let Some(own) = self.own.as_ref().filter(|own| own.writer() == scan.writer) {
+            return own_rows(own, scan);
         }
+        let party = self.party_of(scan.writer);
+        let party = party.ok_or_else(|| FreshError::Silent("no member".to_owned()))?;
+        let answer = timeout(FRESH_WAIT, self.hub.fresh(self.party, party, scan.clone())).await;
+        answer.ok().flatten().unwrap_or_else(|| Err(FreshError::Silent("no answer".to_owned())))
+    }
+}
+
+fn own_rows(ingester: &Ingester, scan: &FreshScan) -> Result<FreshAnswer, FreshError> {
+    let up_to = match scan.up_to {
+        UpTo::Newest => None,
+        UpTo::Segment(last) => Some(last),
+    };
+    match ingester.fresh_rows(scan.writer, scan.table, scan.above, up_to) {
+        Told::Held { up_to, batches } => Ok(FreshAnswer::whole(up_to, batches)),
+        Told::LetGo => Err(FreshError::LetGo),
+        Told::NotCurrent => Err(FreshError::NotCurrent),
     }
 }
 

@@ -20,10 +20,12 @@ pub enum Sabotage {
     Floor,
     /// Who commits files does not see that a table was vacuumed.
     VacuumMark,
+    /// It is not said that a log is about to be sealed by somebody else.
+    SealingMark,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ConditionalCreate,
         Self::ConflictCheck,
         Self::AckOrder,
@@ -31,5 +33,6 @@ impl Sabotage {
         Self::Watermark,
         Self::Floor,
         Self::VacuumMark,
+        Self::SealingMark,
     ];
 }

@@ -490,8 +490,12 @@ impl ObjectStore for SimStore {
             }
         };
         let path = location.clone();
-        let is_floor = path.as_ref().contains("/floor-");
-        if self.world.sabotage == Sabotage::Floor && is_floor {
+        let left_out = match self.world.sabotage {
+            Sabotage::Floor => path.as_ref().contains("/floor-"),
+            Sabotage::SealingMark => path.as_ref().ends_with(".sealing"),
+            _ => false,
+        };
+        if left_out {
             return Ok(PutResult { e_tag: None, version: None });
         }
         match self.write(Write::Put { path, bytes: payload.into(), put }).await? {

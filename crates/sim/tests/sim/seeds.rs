@@ -41,6 +41,7 @@ fn two_hundred_seeds_keep_every_promise() {
     }
     for work in [
         "queries: answered",
+        "queries: another process told its rows",
         "routing: rows forwarded",
         "ingest: a writer was replaced",
         "maintain: files were vacuumed",
