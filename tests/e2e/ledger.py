@@ -160,3 +160,14 @@ def flush_in_background(url: str, stopping: threading.Event) -> threading.Thread
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return thread
+
+
+def whole_lake_is_well(lake, ledger: Ledger):
+    """Everything is there, from memory and from files, and once more from the bucket alone."""
+    check(lake.client, ledger)
+    lake.client.flush()
+    check(lake.client, ledger)
+    assert lake.stop() == 0
+    lake.verify()
+    lake.start()
+    check(lake.client, ledger)

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from client import until
-from ledger import Ledger, Writers, check
+from ledger import Ledger, Writers, whole_lake_is_well
 from servers import Etcd, Minio
 from servers.cluster import BUCKET
 from servers.faults import ERROR, LOST, SLOW, FaultProxy
@@ -46,13 +46,7 @@ def test_a_full_disk_is_back_pressure_until_there_is_room(small_disk, make_lake)
         assert lake.client.value("SELECT count(*) FROM before") == 1
         ballast.unlink()
         ledger.await_acks(20, within_s=60)
-    check(lake.client, ledger)
-    lake.client.flush()
-    check(lake.client, ledger)
-    assert lake.stop() == 0
-    lake.verify()
-    lake.start()
-    check(lake.client, ledger)
+    whole_lake_is_well(lake, ledger)
 
 
 @pytest.fixture
@@ -66,16 +60,6 @@ def own_minio(tmp_path):
 def own_etcd(tmp_path):
     with Etcd(tmp_path / "etcd") as servers:
         yield servers
-
-
-def whole_lake_is_well(lake, ledger):
-    check(lake.client, ledger)
-    lake.client.flush()
-    check(lake.client, ledger)
-    assert lake.stop() == 0
-    lake.verify()
-    lake.start()
-    check(lake.client, ledger)
 
 
 @pytest.mark.parametrize("how", ["paused", "killed"])

@@ -217,16 +217,7 @@ fn of_foreign(error: &(dyn Error + Send + Sync + 'static)) -> QueryError {
     }
 }
 
-/// DataFusion's own reader of footers keeps an error of the store only as text. It is a fault of the
-/// moment, not a damaged file.
-const STORE_ERROR_AS_TEXT: &str = "Object Store error: ";
-
 fn of_last_cause(cause: &(dyn Error + 'static)) -> QueryError {
-    if let Some(ParquetError::General(text)) = cause.downcast_ref::<ParquetError>()
-        && text.contains(STORE_ERROR_AS_TEXT)
-    {
-        return QueryError::failed(ErrorKind::Retry, text.clone());
-    }
     if cause.is::<ParquetError>() {
         return QueryError::failed(ErrorKind::Corrupt, format!("a data file: {cause}"));
     }
@@ -293,17 +284,6 @@ fn split_position(message: &str) -> Option<(&str, Position)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_store_that_does_not_answer_for_a_footer_is_no_damaged_file() {
-        let kind = |text: &str| {
-            let error = ParquetError::General(text.to_owned());
-            of_datafusion(&DataFusionError::ParquetError(Box::new(error))).kind()
-        };
-        let fetching = "Failed to fetch metadata for file a.parquet: Object Store error: timed out";
-        assert_eq!(kind(fetching), ErrorKind::Retry);
-        assert_eq!(kind("Invalid Parquet file. Corrupt footer"), ErrorKind::Corrupt);
-    }
 
     #[test]
     fn the_place_of_a_mistake_is_read_from_the_parsers_message() {

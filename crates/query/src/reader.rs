@@ -1,6 +1,6 @@
-//! Opening data files: DataFusion's reader with its cache of footers, and errors that keep their
-//! cause. Its own error for a footer that it cannot read is a text: whether the file is gone, the
-//! store is away or the bytes are wrong cannot be told from it.
+//! Opening data files: DataFusion's reader with its cache of footers, and errors that name the file
+//! and keep their cause. Its own error for a footer that it cannot read is a text: whether the file is
+//! gone, the store is away or the bytes are wrong could not be told from it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::error::Result;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
@@ -19,20 +20,21 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryFutureExt};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore};
 
 use crate::QueryError;
 
 #[derive(Debug)]
 pub(crate) struct ReaderFactory {
     store: Arc<dyn ObjectStore>,
+    footers: Arc<FileMetadataCache>,
     cached: CachedParquetFileReaderFactory,
 }
 
 impl ReaderFactory {
     pub(crate) fn new(store: Arc<dyn ObjectStore>, footers: Arc<FileMetadataCache>) -> Self {
-        let cached = CachedParquetFileReaderFactory::new(Arc::clone(&store), footers);
-        Self { store, cached }
+        let cached = CachedParquetFileReaderFactory::new(Arc::clone(&store), Arc::clone(&footers));
+        Self { store, footers, cached }
     }
 }
 
@@ -44,9 +46,10 @@ impl ParquetFileReaderFactory for ReaderFactory {
         footer_guess: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let (store, path) = (Arc::clone(&self.store), file.object_meta.location.clone());
+        let object = file.object_meta.clone();
+        let (store, footers) = (Arc::clone(&self.store), Arc::clone(&self.footers));
         let inner = self.cached.create_reader(partition, file, footer_guess, metrics)?;
-        Ok(Box::new(Reader { inner, store, path }))
+        Ok(Box::new(Reader { inner, store, footers, object, footer_guess }))
     }
 }
 
@@ -58,12 +61,14 @@ fn of_file(path: &Path, error: ParquetError) -> ParquetError {
 struct Reader {
     inner: Box<dyn AsyncFileReader + Send>,
     store: Arc<dyn ObjectStore>,
-    path: Path,
+    footers: Arc<FileMetadataCache>,
+    object: ObjectMeta,
+    footer_guess: Option<usize>,
 }
 
 impl AsyncFileReader for Reader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
-        let path = self.path.clone();
+        let path = self.object.location.clone();
         self.inner.get_bytes(range).map_err(move |e| of_file(&path, e)).boxed()
     }
 
@@ -71,25 +76,24 @@ impl AsyncFileReader for Reader {
         &mut self,
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
-        let path = self.path.clone();
+        let path = self.object.location.clone();
         self.inner.get_byte_ranges(ranges).map_err(move |e| of_file(&path, e)).boxed()
     }
 
-    /// After a failure the store is asked for the file: its answer is the cause, or it has none
-    /// and the second reading decides.
+    /// As the reader of DataFusion does, but for the error.
     fn get_metadata<'a>(
         &'a mut self,
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
+        let policy = options.map(ArrowReaderOptions::column_index_policy);
         async move {
-            if let Ok(metadata) = self.inner.get_metadata(options).await {
-                return Ok(metadata);
-            }
-            let there = self.store.head(&self.path).await;
-            let cause = |e| of_file(&self.path, ParquetError::External(Box::new(e)));
-            there.map_err(cause)?;
-            let again = self.inner.get_metadata(options).await;
-            again.map_err(|e| of_file(&self.path, e))
+            let read = DFParquetMetadata::new(self.store.as_ref(), &self.object)
+                .with_file_metadata_cache(Some(Arc::clone(&self.footers)))
+                .with_metadata_size_hint(self.footer_guess)
+                .with_page_index_policy(policy)
+                .fetch_metadata()
+                .await;
+            read.map_err(|e| of_file(&self.object.location, ParquetError::External(Box::new(e))))
         }
         .boxed()
     }

@@ -161,3 +161,17 @@ async fn a_store_that_is_away_is_a_passing_fault() {
     let error = rows(&lake.engine(), ALL).await.expect_err("no listing");
     assert_eq!(error.kind(), loglake_model::ErrorKind::Retry, "{error}");
 }
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_for_a_footer_is_no_damaged_file() {
+    let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    SmallLake::in_every_stage(Arc::clone(&bucket)).await;
+    let away = |operation, path: &Path| match operation {
+        Operation::Get if path.as_ref().ends_with(".parquet") => Fault::LostRequest,
+        _ => Fault::None,
+    };
+    let store = Arc::new(FaultyStore::new(bucket, Box::new(away)));
+    let lake = SmallLake::empty(store, None);
+    let error = rows(&lake.engine(), ALL).await.expect_err("no footer");
+    assert_eq!(error.kind(), loglake_model::ErrorKind::Retry, "{error}");
+}
