@@ -26,6 +26,7 @@ use crate::once::Once;
 use crate::peers::{Forward, ForwardError, KeyFate, Peers, Standing};
 use crate::policy::TICK;
 use crate::router::{Router, Rows, parts};
+use crate::under_way::UnderWay;
 use crate::{IngestError, IngestSettings};
 
 /// What the ingester works with.
@@ -73,6 +74,8 @@ pub struct Ingester {
     once: Arc<Once>,
     writer: watch::Sender<WriterId>,
     wake: Arc<Notify>,
+    /// Forwarded rows that wait for their table to be opened or to get its columns.
+    opening: UnderWay,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -115,6 +118,7 @@ impl Ingester {
             writer,
             current,
             wake,
+            opening: UnderWay::default(),
             tasks,
             stop,
         });
@@ -219,6 +223,7 @@ impl Ingester {
         if self.stop.is_cancelled() {
             return Err(not_taken(IngestError::ShuttingDown));
         }
+        let opening = self.opening.begin();
         // Held to the end: should it be replaced meanwhile, its log refuses the rows.
         let generation = self.generation();
         if generation.writer() != forward.writer {
@@ -233,6 +238,7 @@ impl Ingester {
             return Err(ForwardError::NotTaken(problem));
         };
         let batch = conformed(&table, forward.rows).await.map_err(not_taken)?;
+        drop(opening);
         let bytes = bytes_of(slice::from_ref(&batch));
         let mark = Mark::ForwardedBatch(forward.batch);
         let appended =
@@ -263,8 +269,13 @@ impl Ingester {
 
     /// How this ingester is, for the others to see.
     pub fn standing(&self) -> Standing {
-        let standing = self.generation().standing(Instant::now());
-        Standing { takes_rows: standing.takes_rows && !self.stop.is_cancelled(), ..standing }
+        let now = Instant::now();
+        let standing = self.generation().standing(now);
+        Standing {
+            waiting: standing.waiting.max(self.opening.oldest(now)),
+            takes_rows: standing.takes_rows && !self.stop.is_cancelled(),
+            ..standing
+        }
     }
 
     /// Flushes and commits everything that was acknowledged before the call.

@@ -28,6 +28,7 @@ mod router;
 mod routing;
 mod settings;
 mod trim;
+mod under_way;
 
 pub use claims::RequestKey;
 pub use error::IngestError;

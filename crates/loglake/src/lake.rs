@@ -15,6 +15,7 @@ use loglake_server::{Channels, MemberPeers, MemberQueriers, MembersRows, OwnRows
 use loglake_table::Catalog;
 use loglake_wal::Reader;
 use object_store::ObjectStore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,6 +40,7 @@ impl Lake {
         let clock = Arc::new(SystemClock);
         format::check_or_create(store.as_ref()).await?;
         let catalog = Arc::new(Catalog::new(Arc::clone(&store), clock.clone(), settings.tables()));
+        open_tables(&catalog).await;
         let coordinator = connect(settings).await?;
         let dependencies = IngestDependencies {
             store: Arc::clone(&store),
@@ -139,6 +141,18 @@ impl Lake {
             tracing::warn!("the others see it when the lease ends: {e}");
         }
         Ok(())
+    }
+}
+
+/// How long a process that starts waits for all tables to be open. The rest are opened at first use.
+const OPEN_TABLES_FOR: Duration = Duration::from_secs(10);
+
+/// Before anybody can send or ask: the first sight of a table with many files takes a while.
+async fn open_tables(catalog: &Catalog) {
+    match timeout(OPEN_TABLES_FOR, catalog.open_all()).await {
+        Ok(Ok(tables)) => tracing::debug!(tables, "opened"),
+        Ok(Err(e)) => tracing::warn!("a table cannot be opened yet: {e}"),
+        Err(_) => tracing::warn!("not all tables are open yet"),
     }
 }
 

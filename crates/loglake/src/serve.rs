@@ -8,7 +8,7 @@ use anyhow::Context;
 use loglake_coord::Role;
 use loglake_server::{Doors, check_exposure};
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use toml::Value;
@@ -84,14 +84,14 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     }
     // Held until the end: a directory has one process.
     let bucket = open_bucket(&settings).await?;
-    let http = bind(settings.http).await?;
-    let grpc = bind(settings.grpc).await?;
+    let (http, grpc) = (bind(settings.http)?, bind(settings.grpc)?);
     let requests = StoreRequests::default();
     let mut registry = Registry::with_prefix("loglake");
     requests.register(&mut registry);
     let store = Arc::new(Counted::new(Arc::clone(&bucket.store), requests));
     let lake = Lake::open(&settings, store).await?;
     let stop = stop_on_signal()?;
+    let (http, grpc) = (http.listen(BACKLOG)?, grpc.listen(BACKLOG)?);
     announce(&settings, &http, &grpc)?;
     let doors = Doors {
         ingester: lake.ingester.clone(),
@@ -114,8 +114,22 @@ async fn open_bucket(settings: &Settings) -> anyhow::Result<store::Bucket> {
     }
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// Takes the address. Connections are refused until the process is ready, so that whoever knows other
+/// addresses goes there.
+fn bind(address: SocketAddr) -> anyhow::Result<TcpSocket> {
+    let bound = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok::<_, std::io::Error>(socket)
+    };
+    bound().with_context(|| format!("{address} cannot be listened on"))
 }
 
 fn announce(settings: &Settings, http: &TcpListener, grpc: &TcpListener) -> anyhow::Result<()> {

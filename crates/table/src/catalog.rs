@@ -1,10 +1,11 @@
 //! All tables of the lake: found by name, by id and by listing, each opened once and kept.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use loglake_model::{Clock, TableId, TableName, TableSchema, TenantName};
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -109,15 +110,7 @@ impl Catalog {
         if let Some(table) = self.known(id) {
             return Ok(Some(table));
         }
-        let mut names = vec![];
-        for tenant in self.tenants().await? {
-            for name in self.tables(&tenant).await? {
-                names.push((tenant.clone(), name));
-            }
-        }
-        let mut tables = stream::iter(names)
-            .map(|(tenant, name)| async move { self.table(&tenant, &name).await })
-            .buffer_unordered(OPENS_AT_ONCE);
+        let mut tables = pin!(self.open_each().await?);
         let mut failed = None;
         while let Some(opened) = tables.next().await {
             match opened {
@@ -127,6 +120,32 @@ impl Catalog {
             }
         }
         failed.map_or(Ok(None), Err)
+    }
+
+    /// Opens every table, so that no record and no query has to wait for it; how many there are.
+    ///
+    /// # Errors
+    /// Of [`Self::table`], the first one, after all others were opened.
+    pub async fn open_all(&self) -> Result<usize, TableError> {
+        let opened: Vec<_> = self.open_each().await?.collect().await;
+        let count = opened.len();
+        opened.into_iter().collect::<Result<Vec<_>, _>>().map(|_| count)
+    }
+
+    /// All tables in the bucket, in no order, as they are opened.
+    async fn open_each(
+        &self,
+    ) -> Result<impl Stream<Item = Result<Option<Arc<Table>>, TableError>>, TableError> {
+        let mut names = vec![];
+        for tenant in self.tenants().await? {
+            for name in self.tables(&tenant).await? {
+                names.push((tenant.clone(), name));
+            }
+        }
+        let tables = stream::iter(names)
+            .map(move |(tenant, name)| async move { self.table(&tenant, &name).await })
+            .buffer_unordered(OPENS_AT_ONCE);
+        Ok(tables)
     }
 
     /// The tables of a tenant, by listing, sorted.
