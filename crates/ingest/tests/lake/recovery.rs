@@ -122,29 +122,34 @@ async fn two_recoverers_at_once_commit_every_row_once_however_they_interleave() 
     for seed in 0..60 {
         let store = memory();
         let writer = dead_writer(&store).await;
-        // Both take their time; in every other round each stops for long after its first commit, so
-        // that the other overtakes it.
-        let slow = |state: u64| -> Arc<dyn ObjectStore> {
+        // Both take their time. In every other round the second begins late and overtakes the first,
+        // which stops for long before its second commit.
+        let overtaken = seed % 2 == 1;
+        let slow = |state: u64, stops: bool| -> Arc<dyn ObjectStore> {
             let (mut state, mut commits) = (state, 0);
             let script = move |operation: Operation, path: &Path| {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(seed | 1);
-                let stops = seed % 2 == 1 && commits == 1;
                 let is_commit = operation == Operation::Put && path.as_ref().ends_with(".json");
-                commits += usize::from(is_commit || stops);
-                Fault::Slow(Duration::from_millis(if stops { 3_000 } else { (state >> 33) % 100 }))
+                commits += usize::from(is_commit);
+                let stops = stops && is_commit && commits == 2;
+                let ms = if stops { 20_000 } else { (state >> 33) % 100 };
+                Fault::Slow(Duration::from_millis(ms))
             };
             Arc::new(FaultyStore::new(Arc::clone(&store), Box::new(script)))
         };
-        let (one, two) = (slow(seed * 2 + 1), slow(seed * 2 + 2));
+        let (one, two) = (slow(seed * 2 + 1, overtaken), slow(seed * 2 + 2, false));
         let (one, two) = (dependencies(&one), dependencies(&two));
         let settings = if seed % 4 == 0 { settings() } else { tight() };
-        let (first, second) =
-            tokio::join!(recover(&one, &settings, writer), recover(&two, &settings, writer));
+        let later = async {
+            tokio::time::sleep(Duration::from_secs(if overtaken { 10 } else { 0 })).await;
+            recover(&two, &settings, writer).await
+        };
+        let (first, second) = tokio::join!(recover(&one, &settings, writer), later);
         let (first, second) = (first.expect("recovered"), second.expect("recovered"));
         moved += usize::from(first.commits > 0 && second.commits > 0);
         assert_recovered(&store, writer, &format!("seed {seed}")).await;
     }
-    assert!(moved > 20, "only in {moved} rounds did both commit something");
+    assert!(moved >= 30, "only in {moved} rounds did both commit something");
 }
 
 #[tokio::test]
