@@ -243,6 +243,23 @@ async fn the_catalog_finds_tables_by_name_id_and_listing() {
 }
 
 #[tokio::test]
+async fn tables_that_were_opened_together_need_no_store_any_more() {
+    let store = memory();
+    let (tenant, name) = (TenantName::new("acme").unwrap(), TableName::new("a.b").unwrap());
+    let made = catalog(&store, 10);
+    open(&made).await;
+    made.table_or_create(&tenant, &name).await.unwrap();
+    let late = catalog(&store, 10);
+    assert_eq!(late.open_all().await.unwrap(), 2);
+    for folder in ["default/logs", "acme/a.b"] {
+        let entry = format!("{folder}/_delta_log/00000000000000000000.json");
+        store.delete(&Path::from(entry)).await.unwrap();
+    }
+    assert!(late.table(&tenant, &name).await.unwrap().is_some());
+    open(&late).await;
+}
+
+#[tokio::test]
 async fn those_who_open_at_once_share_a_table() {
     let catalog = catalog(&memory(), 10);
     let opened = join_all((0..8).map(|_| open(&catalog))).await;

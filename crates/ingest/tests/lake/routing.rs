@@ -287,3 +287,39 @@ async fn one_whose_store_hangs_gives_its_rows_to_others_and_gets_none() {
     first.unwrap();
     assert!([2, 3, 4].iter().all(|n| here.contains(n)), "{here:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_opens_a_table_for_long_is_given_up_and_gets_no_more_rows() {
+    let store = Arc::new(FaultyStore::puts(memory(), []));
+    let cluster = cluster(Arc::clone(&store) as _, 2).await;
+    let here = &cluster.ingesters[0];
+    let cold = here.table(&TenantName::unnamed(), &TableName::new("cold").unwrap()).await.unwrap();
+    let send = |n: i64| {
+        let rows = of_service(&format!("service {}", n % 20), &[n]);
+        here.append(vec![(Arc::clone(&cold), rows)])
+    };
+    // The table gets its columns without the other one's looking at it.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    cluster.hub.set(1, Way::Swallows);
+    send(0).await.unwrap();
+    cluster.hub.set(1, Way::Open);
+    store.set_script(Box::new(|_, path| match path.as_ref().contains("cold") {
+        true => Fault::Slow(Duration::from_secs(30)),
+        false => Fault::None,
+    }));
+    let began = Instant::now();
+    let first = futures::future::join_all((0..20).map(send));
+    let later = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let hops = cluster.hub.hops.load(Ordering::Relaxed);
+        assert!(hops > 3, "some rows went to it: {hops}");
+        for n in 20..40 {
+            send(n).await.unwrap();
+        }
+        assert_eq!(cluster.hub.hops.load(Ordering::Relaxed), hops);
+    };
+    let (first, ()) = tokio::join!(first, later);
+    assert!(first.into_iter().all(|stored| stored.is_ok()));
+    let took = began.elapsed();
+    assert!(took < Duration::from_millis(2_500), "{took:?}");
+}
