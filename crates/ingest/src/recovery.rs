@@ -25,7 +25,7 @@ use read_ahead::ReadAhead;
 
 /// Rows held in memory at most, beside one batch. Sorting and encoding them takes several times as much
 /// again.
-const ROWS_BYTES_MAX: usize = 32 << 20;
+const ROWS_BYTES_MAX: usize = 16 << 20;
 /// Tables committed side by side; together they hold no more than one alone may.
 const COMMITS_AT_ONCE: usize = 8;
 /// Each trim lists the log: it waits for this many segments.

@@ -11,9 +11,9 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::IngestError;
 
 /// Segments on their way at once.
-const READS_MAX: usize = 8;
+const READS_MAX: usize = 4;
 /// Their bytes, compressed as they are. A larger one comes alone.
-const READ_BYTES_MAX: u64 = 16 << 20;
+const READ_BYTES_MAX: u64 = 8 << 20;
 
 type Read = AbortOnDropHandle<Result<Segment, loglake_wal::WalError>>;
 
