@@ -20,7 +20,8 @@ pub enum Sabotage {
     Floor,
     /// Who commits files does not see that a table was vacuumed.
     VacuumMark,
-    /// It is not said that a log is about to be sealed by somebody else.
+    /// It is not said that a log is about to be sealed by somebody else. So rare a case that no bounded
+    /// number of seeds is known to show it.
     SealingMark,
 }
 
