@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run -p loglake-format --example encode_size -- logs.ndjson \
-//!     [--level 1] [--shape] [--row-group 1048576] [--page 16384] [--day] [--out folder]
+//!     [--level 1] [--by-time | --slice seconds] [--row-group 1048576] [--page 16384] [--day] [--out folder]
 //! ```
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -15,6 +15,7 @@ use arrow::array::{ArrayRef, AsArray, Int16Array, RecordBatch, TimestampMicrosec
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit, TimestampNanosecondType};
 use arrow::json::ReaderBuilder;
 use arrow::json::reader::infer_json_schema;
+use loglake_format::index::{ColumnIndex, IndexDirectory};
 use loglake_format::{EncodedFile, EncoderSettings, RowOrder, encode};
 use loglake_model::{NANOS, PartitionBy, TIMESTAMP, TableSchema, shape};
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -30,7 +31,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--level" => settings.zstd_level = value()?.parse()?,
             "--row-group" => settings.row_group_rows_max = value()?.parse()?,
             "--page" => settings.page_rows_max = value()?.parse()?,
-            "--shape" => settings.order = RowOrder::ServiceShapeTime,
+            "--by-time" => settings.order = RowOrder::ServiceTime,
+            "--slice" => {
+                let slice_micros = value()?.parse::<i64>()? * 1_000_000;
+                settings.order = RowOrder::ServiceShapeTime { slice_micros };
+            }
             "--day" => by = PartitionBy::Day,
             "--out" => out = Some(PathBuf::from(value()?)),
             _ => input = Some(PathBuf::from(argument)),
@@ -103,24 +108,33 @@ fn report(files: &[EncodedFile], seconds: f64) -> Result<(), Box<dyn Error>> {
     let mut in_columns = 0;
     for file in files {
         let reader = SerializedFileReader::new(file.bytes.clone())?;
+        let directory = IndexDirectory::of_file(&file.bytes);
+        for (name, index) in directory.into_iter().flat_map(|directory| directory.columns) {
+            let bytes = match index {
+                ColumnIndex::Words { dictionary, filters } => {
+                    dictionary.bytes + filters.map_or(0, |filters| filters.bytes)
+                }
+                ColumnIndex::Values { filters } => filters.bytes,
+            };
+            columns.entry(name).or_default().1 += bytes as i64;
+            in_columns += bytes as i64;
+        }
         for column in reader.metadata().row_groups().iter().flat_map(|group| group.columns()) {
-            let bloom = i64::from(column.bloom_filter_length().unwrap_or(0));
             let entry = columns.entry(column.column_path().string()).or_default();
             entry.0 += column.compressed_size();
-            entry.1 += bloom;
             entry.2 = column.encodings().map(|e| e.to_string()).collect::<Vec<_>>().join(" ");
-            in_columns += column.compressed_size() + bloom;
+            in_columns += column.compressed_size();
         }
     }
-    println!("{:<20} {:>9} {:>9}", "column", "data B/row", "bloom B/row");
-    for (name, (data, bloom, encodings)) in &columns {
+    println!("{:<20} {:>9} {:>9}", "column", "data B/row", "index B/row");
+    for (name, (data, index, encodings)) in &columns {
         println!(
             "{name:<20} {:>9.3} {:>9.3}  {encodings}",
             *data as f64 / rows,
-            *bloom as f64 / rows
+            *index as f64 / rows
         );
     }
-    println!("{:<20} {:>9.3}", "indexes and footers", (total as i64 - in_columns) as f64 / rows);
+    println!("{:<20} {:>9.3}", "the rest", (total as i64 - in_columns) as f64 / rows);
     println!(
         "{rows} rows, {} files, {:.3} bytes/row, {seconds:.2} CPU-s",
         files.len(),

@@ -64,6 +64,10 @@ impl Columns {
         Ok(&self.parts[self.schema.index_of(name).map_err(missing)?])
     }
 
+    pub(crate) const fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
     pub(crate) fn fields(&self) -> impl Iterator<Item = (usize, &FieldRef)> {
         self.schema.fields().iter().enumerate()
     }

@@ -11,17 +11,19 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 
 use crate::bounds::Bounds;
 use crate::columns::Columns;
+use crate::index::IndexBuilder;
+use crate::layout::ColumnLayout;
 use crate::order::{Row, order};
-use crate::{EncoderSettings, FormatError, layout};
+use crate::{EncoderSettings, FormatError, index, layout};
 
 /// Rows that are gathered and written at a time: what is held twice.
-const SLICE_ROWS: usize = 64 << 10;
+pub(crate) const SLICE_ROWS: usize = 64 << 10;
 /// Bytes of strings in one slice; longer records make shorter slices.
 const SLICE_BYTES_MAX: usize = 128 << 20;
 /// Rows that the layout is decided from.
-const SAMPLE_ROWS: usize = 8 << 10;
+pub(crate) const SAMPLE_ROWS: usize = 8 << 10;
 /// Columns that a file has even when they are null in every row.
-const ALWAYS: [&str; 5] = [TIMESTAMP, NANOS, SERVICE, LEVEL, MESSAGE];
+pub(crate) const ALWAYS: [&str; 5] = [TIMESTAMP, NANOS, SERVICE, LEVEL, MESSAGE];
 
 /// One Parquet file, ready to be put.
 #[derive(Debug)]
@@ -67,35 +69,33 @@ fn encode_file(
         })
         .map(|(at, field)| (at, field.name().as_str()))
         .collect();
-    let properties = {
-        let sample = sample(columns, rows);
-        let in_row_group = rows.len().min(settings.row_group_rows_max);
-        let layouts = present.iter().map(|(at, name)| {
-            let values = columns.gather(*at, &sample)?;
-            let layout = layout::decide(name, &values, in_row_group);
-            let full = values.len() - values.null_count();
-            let count = full.saturating_mul(rows.len()) / values.len().max(1);
-            Ok((*name, layout.in_file_of(present.len(), count)))
-        });
-        let layouts = layouts.collect::<Result<Vec<_>, FormatError>>()?;
-        layout::properties(&layouts, rows.len(), settings)?
-    };
-    let schema = plain_schema(columns, &present);
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties)
-        // Types are what Parquet says: other readers need no Arrow schema, and ours has its own.
-        .with_skip_arrow_metadata(true);
-    let mut file = FileInProgress {
-        columns,
-        writer: ArrowWriter::try_new_with_options(vec![], Arc::clone(&schema), options)?,
-        schema,
-        bounds: present.iter().map(|_| Bounds::default()).collect(),
-        present,
-    };
+    let sample = sample(columns, rows);
+    let layouts = layouts(columns, &sample, &present, rows.len(), settings)?;
+    let mut file = FileInProgress::new(columns.schema(), &layouts, settings)?;
     for slice in rows.chunks(SLICE_ROWS) {
-        file.write(slice)?;
+        file.write(columns, slice)?;
     }
-    file.finish(partition, rows.len())
+    let FinishedFile { bytes, rows, stats } = file.finish(settings)?;
+    Ok(EncodedFile { partition, bytes: bytes.into(), rows, stats })
+}
+
+/// How each column of a file of `row_count` rows is encoded, by a sample of them.
+pub(crate) fn layouts<'a>(
+    columns: &Columns,
+    sample: &[Row],
+    present: &[(usize, &'a str)],
+    row_count: usize,
+    settings: &EncoderSettings,
+) -> Result<Vec<(&'a str, ColumnLayout)>, FormatError> {
+    let in_row_group = row_count.min(settings.row_group_rows_max);
+    let layouts = present.iter().map(|(at, name)| {
+        let values = columns.gather(*at, sample)?;
+        let layout = layout::decide(name, &values, in_row_group);
+        let full = values.len() - values.null_count();
+        let count = full.saturating_mul(row_count) / values.len().max(1);
+        Ok((*name, layout.in_file_of(present.len(), count)))
+    });
+    layouts.collect()
 }
 
 /// Rows spread evenly over the file, fewer where their strings are too long to be held at once.
@@ -110,45 +110,93 @@ fn sample(columns: &Columns, rows: &[Row]) -> Vec<Row> {
     }
 }
 
-/// The file's columns without metadata, which belongs to the table.
-fn plain_schema(columns: &Columns, present: &[(usize, &str)]) -> SchemaRef {
-    let kept = columns.fields().filter(|(at, _)| present.iter().any(|(p, _)| p == at));
-    let plain = kept.map(|(_, f)| Field::new(f.name(), f.data_type().clone(), f.is_nullable()));
-    Arc::new(Schema::new(plain.collect::<Vec<_>>()))
-}
-
 /// One file while its rows are written.
-struct FileInProgress<'a> {
-    columns: &'a Columns,
+pub(crate) struct FileInProgress {
     /// The columns of the file: their place among all columns, and their name.
-    present: Vec<(usize, &'a str)>,
+    present: Vec<(usize, String)>,
     schema: SchemaRef,
     writer: ArrowWriter<Vec<u8>>,
     bounds: Vec<Bounds>,
+    indexes: Vec<Option<IndexBuilder>>,
+    rows: usize,
 }
 
-impl FileInProgress<'_> {
+/// What is left to be taken of a file that is whole.
+pub(crate) struct FinishedFile {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) rows: u64,
+    pub(crate) stats: FileStats,
+}
+
+impl FileInProgress {
+    /// A file of these columns, of a table whose files have the columns of `all`.
+    pub(crate) fn new(
+        all: &SchemaRef,
+        layouts: &[(&str, ColumnLayout)],
+        settings: &EncoderSettings,
+    ) -> Result<Self, FormatError> {
+        let place = |name: &str| {
+            let missing = |_| FormatError::MissingColumn { column: name.to_owned() };
+            Ok((all.index_of(name).map_err(missing)?, name.to_owned()))
+        };
+        let present = layouts.iter().map(|(name, _)| place(name));
+        let present = present.collect::<Result<Vec<_>, FormatError>>()?;
+        // Without metadata, which belongs to the table.
+        let plain = present.iter().map(|(at, _)| all.field(*at));
+        let plain = plain.map(|f| Field::new(f.name(), f.data_type().clone(), f.is_nullable()));
+        let schema = Arc::new(Schema::new(plain.collect::<Vec<_>>()));
+        let options = ArrowWriterOptions::new()
+            .with_properties(layout::properties(layouts, settings)?)
+            // Types are what Parquet says: other readers need no Arrow schema, and ours has its own.
+            .with_skip_arrow_metadata(true);
+        let index = |kind| IndexBuilder::new(kind, settings.page_rows_max);
+        Ok(Self {
+            writer: ArrowWriter::try_new_with_options(vec![], Arc::clone(&schema), options)?,
+            schema,
+            bounds: present.iter().map(|_| Bounds::default()).collect(),
+            indexes: layouts.iter().map(|(_, layout)| layout.index.map(index)).collect(),
+            present,
+            rows: 0,
+        })
+    }
+
     /// Writes the rows, in halves while their strings are too long to be held at once.
-    fn write(&mut self, rows: &[Row]) -> Result<(), FormatError> {
-        if rows.len() > 1 && !self.columns.fit(rows, SLICE_BYTES_MAX) {
+    pub(crate) fn write(&mut self, columns: &Columns, rows: &[Row]) -> Result<(), FormatError> {
+        if rows.len() > 1 && !columns.fit(rows, SLICE_BYTES_MAX) {
             let (first, second) = rows.split_at(rows.len() / 2);
-            self.write(first)?;
-            return self.write(second);
+            self.write(columns, first)?;
+            return self.write(columns, second);
         }
-        let arrays = self.present.iter().zip(&mut self.bounds).map(|((at, name), bounds)| {
-            let values = self.columns.gather(*at, rows)?;
+        let watchers = self.bounds.iter_mut().zip(&mut self.indexes);
+        let arrays = self.present.iter().zip(watchers).map(|((at, name), (bounds, index))| {
+            let values = columns.gather(*at, rows)?;
             bounds.add(name, &values);
+            if let Some(index) = index {
+                index.add(&values);
+            }
             Ok(values)
         });
         let arrays = arrays.collect::<Result<Vec<_>, FormatError>>()?;
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)?;
+        self.rows += rows.len();
         Ok(self.writer.write(&batch)?)
     }
 
-    fn finish(self, partition: Partition, rows: usize) -> Result<EncodedFile, FormatError> {
-        let named = self.present.iter().map(|(_, name)| Arc::from(*name)).zip(self.bounds);
+    /// Takes the bytes that are written for good.
+    pub(crate) fn take_bytes(&mut self) -> Vec<u8> {
+        std::mem::take(self.writer.inner_mut())
+    }
+
+    /// Ends the file; its bytes are those not taken before.
+    pub(crate) fn finish(
+        mut self,
+        settings: &EncoderSettings,
+    ) -> Result<FinishedFile, FormatError> {
+        let names = self.present.iter().map(|(_, name)| name.as_str());
+        let indexes = names.zip(self.indexes).filter_map(|(name, index)| Some((name, index?)));
+        index::write(&mut self.writer, indexes.collect(), self.rows, settings.page_rows_max)?;
+        let named = self.present.iter().map(|(_, name)| Arc::from(name.as_str())).zip(self.bounds);
         let stats = FileStats { columns: named.map(|(n, b)| (n, b.finish())).collect() };
-        let bytes = Bytes::from(self.writer.into_inner()?);
-        Ok(EncodedFile { partition, bytes, rows: rows as u64, stats })
+        Ok(FinishedFile { bytes: self.writer.into_inner()?, rows: self.rows as u64, stats })
     }
 }

@@ -20,6 +20,8 @@ pub enum FormatError {
     NullTime { column: &'static str, row: usize },
     #[error("{what} number {number} is past what the encoder counts")]
     TooMany { what: &'static str, number: usize },
+    #[error("token index: {what}")]
+    Index { what: &'static str },
     #[error("arrow: {0}")]
     Arrow(#[from] ArrowError),
     #[error("parquet: {0}")]

@@ -11,6 +11,7 @@ use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
+use crate::index::IndexKind;
 use crate::{EncoderSettings, FormatError, RowOrder};
 
 /// A dictionary is read whole before the first page of its column, so it is kept short.
@@ -19,8 +20,8 @@ const DICTIONARY_BYTES_MAX: usize = 1 << 20;
 const PAGE_BYTES_MAX: usize = 8 << 20;
 /// Compressed; records of usual size reach `row_group_rows_max` first.
 const ROW_GROUP_BYTES_MAX: usize = 128 << 20;
-/// A needle that is not in a row group costs the reading of its pages this often.
-const BLOOM_FALSE_POSITIVES: f64 = 0.05;
+/// Columns with fewer different values in a row group need no index: each is in every page.
+const INDEXED_VALUES_MIN: f64 = 1024.0;
 /// Text of ids: at least this long on average, at most that; shorter is a word, longer a sentence.
 const ID_BYTES: std::ops::RangeInclusive<f64> = 8.0..=64.0;
 /// Of values as long as this on average, page statistics cost more than they prune.
@@ -37,7 +38,7 @@ pub(crate) struct ColumnLayout {
     /// Of pages that use no dictionary; `None` is PLAIN.
     pub(crate) encoding: Option<Encoding>,
     pub(crate) page_statistics: bool,
-    pub(crate) bloom_filter: bool,
+    pub(crate) index: Option<IndexKind>,
 }
 
 /// Files with more columns are careful with memory: the writer of each column that packs differences
@@ -62,21 +63,30 @@ pub(crate) fn decide(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout
         dictionary: false,
         encoding: Some(encoding),
         page_statistics: true,
-        bloom_filter: false,
+        index: None,
     };
     match (name, sample.data_type()) {
         // Sorted within a service: differences are short.
         (TIMESTAMP, _) => without(Encoding::DELTA_BINARY_PACKED),
         (_, DataType::Utf8) => decide_text(name, sample, rows),
-        (_, DataType::Int16) => ColumnLayout {
-            dictionary: dictionary_of_ints::<Int16Type>(sample, rows),
-            ..without(Encoding::DELTA_BINARY_PACKED)
-        },
-        (_, DataType::Int64) => ColumnLayout {
-            dictionary: dictionary_of_ints::<Int64Type>(sample, rows),
-            bloom_filter: is_id_name(name),
-            ..without(Encoding::DELTA_BINARY_PACKED)
-        },
+        (_, DataType::Int16) => {
+            let profile = profile_of_ints::<Int16Type>(sample, rows);
+            ColumnLayout {
+                dictionary: profile
+                    .dictionary_is_smaller(bytes_of_differences::<Int16Type>(sample)),
+                ..without(Encoding::DELTA_BINARY_PACKED)
+            }
+        }
+        (_, DataType::Int64) => {
+            let profile = profile_of_ints::<Int64Type>(sample, rows);
+            let is_indexed = is_id_name(name) && profile.distinct >= INDEXED_VALUES_MIN;
+            ColumnLayout {
+                dictionary: profile
+                    .dictionary_is_smaller(bytes_of_differences::<Int64Type>(sample)),
+                index: is_indexed.then_some(IndexKind::Values),
+                ..without(Encoding::DELTA_BINARY_PACKED)
+            }
+        }
         (_, DataType::Float64) => {
             let numbers = sample.as_primitive::<Float64Type>();
             let values = numbers.iter().flatten().map(|n| (n.to_bits(), 8));
@@ -90,20 +100,27 @@ pub(crate) fn decide(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout
     }
 }
 
-/// Whether a dictionary is smaller than the differences of neighbours, which span twice the range
-/// of the values.
-fn dictionary_of_ints<T>(sample: &ArrayRef, rows: usize) -> bool
+fn profile_of_ints<T>(sample: &ArrayRef, rows: usize) -> Profile
+where
+    T: ArrowPrimitiveType,
+    T::Native: Into<i64>,
+{
+    let numbers = sample.as_primitive::<T>().iter().flatten().map(Into::<i64>::into);
+    Profile::of(numbers.map(|n| (n, size_of::<T::Native>())), sample, rows)
+}
+
+/// Bytes of the difference of two neighbours, which span twice the range of the values.
+fn bytes_of_differences<T>(sample: &ArrayRef) -> f64
 where
     T: ArrowPrimitiveType,
     T::Native: Into<i64>,
 {
     let numbers = || sample.as_primitive::<T>().iter().flatten().map(Into::<i64>::into);
-    let profile = Profile::of(numbers().map(|n| (n, size_of::<T::Native>())), sample, rows);
     let bits = match (numbers().min(), numbers().max()) {
         (Some(min), Some(max)) => 65 - max.wrapping_sub(min).leading_zeros(),
         _ => 0,
     };
-    profile.dictionary_is_smaller(f64::from(bits) / 8.0)
+    f64::from(bits) / 8.0
 }
 
 fn decide_text(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout {
@@ -117,13 +134,20 @@ fn decide_text(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout {
         && values
             .clone()
             .all(|s| s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b)));
-    let bloom_filter = !prose && !known && (is_id_name(name) || looks_like_ids);
+    let dictionary = profile.dictionary_is_smaller((profile.value_bytes + 1.0) * COMPRESSED);
+    let index = match () {
+        () if prose => Some(IndexKind::Words),
+        () if known || profile.distinct < INDEXED_VALUES_MIN => None,
+        () if is_id_name(name) || looks_like_ids => Some(IndexKind::Values),
+        () if dictionary => None,
+        () => Some(IndexKind::Words),
+    };
     ColumnLayout {
-        dictionary: profile.dictionary_is_smaller((profile.value_bytes + 1.0) * COMPRESSED),
+        dictionary,
         encoding: Some(Encoding::DELTA_LENGTH_BYTE_ARRAY),
         page_statistics: known
             || !(prose || looks_like_ids || profile.value_bytes > PAGE_STATISTICS_BYTES_MAX),
-        bloom_filter,
+        index,
     }
 }
 
@@ -193,7 +217,6 @@ impl Profile {
 /// When the zstd level is not one.
 pub(crate) fn properties(
     columns: &[(&str, ColumnLayout)],
-    rows: usize,
     settings: &EncoderSettings,
 ) -> Result<WriterProperties, FormatError> {
     let builder = WriterProperties::builder()
@@ -206,10 +229,8 @@ pub(crate) fn properties(
         .set_data_page_size_limit(PAGE_BYTES_MAX)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
         .set_sorting_columns(Some(sorting(columns, settings.order)));
-    let row_group_rows = rows.min(settings.row_group_rows_max) as u64;
-    let each = |builder, (name, layout): &(&str, ColumnLayout)| {
-        column_properties(builder, name, layout, row_group_rows)
-    };
+    let each =
+        |builder, (name, layout): &(&str, ColumnLayout)| column_properties(builder, name, layout);
     Ok(columns.iter().fold(builder, each).build())
 }
 
@@ -217,7 +238,6 @@ fn column_properties(
     builder: WriterPropertiesBuilder,
     name: &str,
     layout: &ColumnLayout,
-    row_group_rows: u64,
 ) -> WriterPropertiesBuilder {
     // One part: a dot in a column's name is no nesting in the file.
     let path = || ColumnPath::new(vec![name.to_owned()]);
@@ -229,19 +249,13 @@ fn column_properties(
     if let Some(encoding) = layout.encoding {
         builder = builder.set_column_encoding(path(), encoding);
     }
-    if layout.bloom_filter {
-        // An upper bound: the writer folds the filter to what its values need.
-        builder = builder
-            .set_column_bloom_filter_fpp(path(), BLOOM_FALSE_POSITIVES)
-            .set_column_bloom_filter_max_ndv(path(), row_group_rows.max(1));
-    }
     builder
 }
 
 fn sorting(columns: &[(&str, ColumnLayout)], order: RowOrder) -> Vec<SortingColumn> {
     let names: &[&str] = match order {
         RowOrder::ServiceTime => &[SERVICE, TIMESTAMP, NANOS],
-        RowOrder::ServiceShapeTime => &[SERVICE],
+        RowOrder::ServiceShapeTime { .. } => &[SERVICE],
     };
     let place = |name| columns.iter().position(|(column, _)| *column == name);
     let places = names.iter().filter_map(|name| place(*name));
@@ -263,19 +277,24 @@ mod tests {
     }
 
     #[test]
-    fn few_words_get_a_dictionary_and_ids_a_bloom_filter() {
+    fn few_words_get_a_dictionary_ids_and_prose_an_index() {
         let words = text((0..1000).map(|n| format!("host-{}", n % 7)));
         let layout = decide("host", &words, 100_000);
-        assert!(layout.dictionary && layout.page_statistics && !layout.bloom_filter);
+        assert!(layout.dictionary && layout.page_statistics && layout.index.is_none());
+        assert_eq!(decide("host_id", &words, 100_000).index, None);
 
         let ids =
             text((0..1000u64).map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
         for name in ["span_id", "whatever"] {
             let layout = decide(name, &ids, 100_000);
-            assert!(!layout.dictionary && !layout.page_statistics && layout.bloom_filter);
+            assert!(!layout.dictionary && !layout.page_statistics);
+            assert_eq!(layout.index, Some(IndexKind::Values));
         }
-        let layout = decide(MESSAGE, &ids, 100_000);
-        assert!(!layout.dictionary && !layout.bloom_filter);
+        for name in [MESSAGE, ATTRIBUTES] {
+            assert_eq!(decide(name, &ids, 100_000).index, Some(IndexKind::Words));
+        }
+        let paths = text((0..1000).map(|n| format!("/a path/of {n} words, and some more of it")));
+        assert_eq!(decide("path", &paths, 100_000).index, Some(IndexKind::Words));
     }
 
     #[test]

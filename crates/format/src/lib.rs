@@ -8,8 +8,8 @@
 //! Promises:
 //! - every row that goes in is in exactly one file, that of its own timestamp's partition, with
 //!   every value as it came;
-//! - a file is sorted by (`service` in byte order, null last; `timestamp`; `nanos`), rows that are
-//!   equal in these stay in the order in which they came, and the file's metadata says so;
+//! - a file is sorted by `service` (byte order, null last), which its metadata says, and within a
+//!   service as [`RowOrder`] has it; rows that are equal there stay in the order in which they came;
 //! - bounds in [`FileStats`](loglake_model::FileStats) are true of every value;
 //! - any reader of Parquet reads it: plain types, no Arrow schema, no extension. A column that is
 //!   null in all rows of a file is left out of it, save the fixed ones.
@@ -17,9 +17,8 @@
 //! How columns are encoded is decided per file from a sample of its rows ([`layout`]); why, and
 //! what was measured, is in `docs/adr/0005-parquet-layout.md`.
 //!
-//! Not here yet: the token index over `message` (word → pages), to be embedded between the last
-//! page index and the footer, where other readers skip it. Pages of all columns hold the same rows
-//! for its sake.
+//! A file brings its token index with it ([`index`]), between the last row group and the footer,
+//! where other readers skip it. Pages of all columns hold the same rows for its sake.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod align;
@@ -27,7 +26,9 @@ mod bounds;
 mod columns;
 mod encode;
 mod error;
+pub mod index;
 mod layout;
+mod merge;
 mod order;
 mod settings;
 
@@ -37,4 +38,5 @@ mod tests;
 pub use align::align;
 pub use encode::{EncodedFile, encode};
 pub use error::FormatError;
+pub use merge::{Merge, MergeStep};
 pub use settings::{EncoderSettings, RowOrder};

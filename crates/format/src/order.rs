@@ -23,7 +23,7 @@ pub(crate) struct Row {
     /// The row's number in its batch.
     pub(crate) row: u32,
     /// The hash of the message's shape; 0 unless rows are ordered by it.
-    shape: u32,
+    pub(crate) shape: u32,
     pub(crate) nanos: i16,
 }
 
@@ -44,11 +44,7 @@ pub(crate) fn order(
         let nanos = time(columns.parts(NANOS)?, NANOS, batch)?;
         let nanos = nanos.as_primitive::<Int16Type>().values();
         let service = services[batch].as_ref().map(|s| s.as_string::<i32>());
-        let message = match order {
-            RowOrder::ServiceTime => None,
-            RowOrder::ServiceShapeTime => columns.parts(MESSAGE)?[batch].as_ref(),
-        };
-        let message = message.map(|m| m.as_string::<i32>());
+        let message = columns.parts(MESSAGE)?[batch].as_ref().map(|m| m.as_string::<i32>());
         let batch = number("batch", batch)?;
         number("row", *rows)?;
         let mut at = 0;
@@ -63,7 +59,7 @@ pub(crate) fn order(
                     micros: micros[at],
                     batch,
                     row: at as u32,
-                    shape: message.map(shape_hash).unwrap_or_default(),
+                    shape: order.shape_of(message),
                     nanos: nanos[at],
                 };
                 bucket.push(service, row);
@@ -71,7 +67,7 @@ pub(crate) fn order(
             }
         }
     }
-    Ok(buckets.into_iter().map(|(partition, bucket)| (partition, bucket.sorted())).collect())
+    Ok(buckets.into_iter().map(|(partition, bucket)| (partition, bucket.sorted(order))).collect())
 }
 
 /// The times of a batch: there and never null.
@@ -116,8 +112,8 @@ impl<'a> Bucket<'a> {
         self.service_of_row.push(number);
     }
 
-    /// By service, null last, then by shape and time.
-    fn sorted(self) -> Vec<Row> {
+    /// By service, null last, then by slice, shape and time.
+    fn sorted(self, order: RowOrder) -> Vec<Row> {
         let mut by_name: Vec<usize> = (0..self.services.len()).collect();
         by_name.sort_unstable_by_key(|n| (self.services[*n].is_none(), self.services[*n]));
         let mut counts = vec![0usize; self.services.len()];
@@ -139,7 +135,7 @@ impl<'a> Bucket<'a> {
         // Each `next` stands at the end of its service's rows now.
         for number in by_name {
             let rows = &mut sorted[next[number] - counts[number]..next[number]];
-            rows.sort_by_key(|row| (row.shape, row.micros, row.nanos));
+            rows.sort_by_key(|row| (order.slice_of(row.micros), row.shape, row.micros, row.nanos));
         }
         sorted
     }
@@ -147,7 +143,7 @@ impl<'a> Bucket<'a> {
 
 /// A hash (FNV-1a) of a message with its variable parts left out: every run of digits, and of the
 /// hex letters that hang on it, counts as one `0`.
-fn shape_hash(message: &str) -> u32 {
+pub(crate) fn shape_hash(message: &str) -> u32 {
     let mut hash = 0x811c_9dc5_u32;
     let mut in_number = false;
     for byte in message.bytes() {

@@ -17,7 +17,8 @@ use proptest::collection::vec;
 use proptest::option::{of, weighted};
 use proptest::prelude::*;
 
-use crate::{EncodedFile, EncoderSettings, FormatError, RowOrder, align, encode};
+use crate::index::INDEX_KEY;
+use crate::{EncodedFile, EncoderSettings, FormatError, Merge, MergeStep, RowOrder, align, encode};
 
 /// One value, comparable: floats by their bits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,7 +115,8 @@ fn records_of(batch: &RecordBatch) -> Vec<Record> {
 }
 
 fn small() -> EncoderSettings {
-    EncoderSettings { row_group_rows_max: 7, page_rows_max: 3, ..EncoderSettings::default() }
+    let order = RowOrder::ServiceTime;
+    EncoderSettings { row_group_rows_max: 7, page_rows_max: 3, order, ..EncoderSettings::default() }
 }
 
 fn at(micros: i64) -> Record {
@@ -155,10 +157,20 @@ fn some_batches() -> impl Strategy<Value = Vec<RecordBatch>> {
     })
 }
 
-/// The order that the crate promises of a file's rows.
-fn key(record: &Record) -> (bool, Option<&Value>, i64, i16) {
+/// Where a file's rows of this order have a row, as the crate promises.
+fn place(record: &Record, order: RowOrder) -> (bool, Option<&Value>, i64, u32, i64, i16) {
     let service = record.2.get(SERVICE);
-    (service.is_none(), service, record.0, record.1)
+    let message = record.2.get(MESSAGE).and_then(|value| match value {
+        Value::Text(text) => Some(text.as_str()),
+        _ => None,
+    });
+    let (slice, shape) = (order.slice_of(record.0), order.shape_of(message));
+    (service.is_none(), service, slice, shape, record.0, record.1)
+}
+
+fn an_order() -> impl Strategy<Value = RowOrder> {
+    let by_shape = RowOrder::ServiceShapeTime { slice_micros: 60_000_000 };
+    prop_oneof![Just(RowOrder::ServiceTime), Just(by_shape)]
 }
 
 fn check_bounds(records: &[Record], stats: &FileStats) {
@@ -191,6 +203,30 @@ fn check_bounds(records: &[Record], stats: &FileStats) {
     assert_eq!(times.max, micros.reduce(|a, b| if b > a { b } else { a }));
 }
 
+/// One file of these.
+fn merged(
+    partition: Partition,
+    files: &[&EncodedFile],
+    table: &TableSchema,
+    settings: &EncoderSettings,
+) -> EncodedFile {
+    let inputs = files.iter().map(|file| file.bytes.clone()).collect();
+    let mut merge = Merge::new(inputs, table, settings.clone()).unwrap();
+    let mut all = vec![];
+    loop {
+        match merge.step().unwrap() {
+            MergeStep::Part { bytes, rest } => {
+                all.extend_from_slice(&bytes);
+                merge = *rest;
+            }
+            MergeStep::Last { bytes, rows, stats } => {
+                all.extend_from_slice(&bytes);
+                return EncodedFile { partition, bytes: all.into(), rows, stats };
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -198,14 +234,16 @@ proptest! {
     fn every_row_comes_back_in_order_in_its_partition(
         batches in some_batches(),
         by in prop_oneof![Just(PartitionBy::Hour), Just(PartitionBy::Day)],
+        order in an_order(),
     ) {
-        let files = encode(&batches, &table(by), &small()).unwrap();
+        let settings = EncoderSettings { order, ..small() };
+        let files = encode(&batches, &table(by), &settings).unwrap();
         let mut before: Vec<Record> = batches.iter().flat_map(records_of).collect();
         let mut after = vec![];
         for file in &files {
             let records = records_of(&read(file));
             prop_assert_eq!(records.len() as u64, file.rows);
-            prop_assert!(records.is_sorted_by_key(key));
+            prop_assert!(records.is_sorted_by_key(|record| place(record, order)));
             prop_assert!(records.iter().all(|r| Partition::of(r.0, by) == file.partition));
             check_bounds(&records, &file.stats);
             after.extend(records);
@@ -217,14 +255,28 @@ proptest! {
     }
 
     #[test]
-    fn the_order_by_shape_loses_nothing(batches in some_batches()) {
-        let settings = EncoderSettings { order: RowOrder::ServiceShapeTime, ..small() };
-        let files = encode(&batches, &table(PartitionBy::Day), &settings).unwrap();
-        let mut before: Vec<Record> = batches.iter().flat_map(records_of).collect();
-        let mut after: Vec<Record> = files.iter().flat_map(|f| records_of(&read(f))).collect();
-        before.sort();
-        after.sort();
-        prop_assert_eq!(before, after);
+    fn merged_files_hold_what_was_in_them_in_order(
+        flushes in vec(some_batches(), 1..5),
+        order in an_order(),
+    ) {
+        let settings = EncoderSettings { order, ..small() };
+        let table = table(PartitionBy::Day);
+        let files: Vec<EncodedFile> =
+            flushes.iter().flat_map(|batches| encode(batches, &table, &settings).unwrap()).collect();
+        let mut partitions: BTreeMap<Partition, Vec<&EncodedFile>> = BTreeMap::new();
+        files.iter().for_each(|file| partitions.entry(file.partition).or_default().push(file));
+        for (partition, files) in partitions {
+            let merged = merged(partition, &files, &table, &settings);
+            let records = records_of(&read(&merged));
+            prop_assert_eq!(records.len() as u64, merged.rows);
+            prop_assert!(records.is_sorted_by_key(|record| place(record, order)));
+            check_bounds(&records, &merged.stats);
+            let mut before: Vec<Record> = files.iter().flat_map(|f| records_of(&read(f))).collect();
+            let mut after = records;
+            before.sort();
+            after.sort();
+            prop_assert_eq!(before, after);
+        }
     }
 
     #[test]
@@ -289,7 +341,8 @@ fn the_file_says_its_order_and_its_types() {
     let reader = ParquetRecordBatchReaderBuilder::try_new(files[0].bytes.clone()).unwrap();
     let metadata = reader.metadata();
     assert_eq!(metadata.file_metadata().created_by(), Some("loglake"));
-    assert!(metadata.file_metadata().key_value_metadata().is_none_or(|pairs| pairs.is_empty()));
+    let mut pairs = metadata.file_metadata().key_value_metadata().into_iter().flatten();
+    assert!(pairs.all(|pair| pair.key == INDEX_KEY), "no Arrow schema");
     let timestamp = metadata.file_metadata().schema_descr().column(0);
     let logical = format!("{:?}", timestamp.logical_type_ref());
     assert!(
@@ -313,9 +366,7 @@ fn the_file_says_its_order_and_its_types() {
         let expected = [SERVICE, TIMESTAMP, NANOS].map(|name| (name.to_owned(), false, false));
         assert_eq!(sorting, expected);
         assert!(group.column(0).column_index_length().is_some());
-        let filtered: Vec<_> =
-            group.columns().iter().map(|c| c.bloom_filter_offset().is_some()).collect();
-        assert_eq!(filtered, [false, false, false, false, false, true]);
+        assert!(group.columns().iter().all(|c| c.bloom_filter_offset().is_none()));
     }
 }
 
@@ -349,4 +400,35 @@ fn what_does_not_fit_is_refused() {
 
     let settings = EncoderSettings { zstd_level: 40, ..small() };
     assert_eq!(encode(&[], &table, &settings).unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn a_large_merge_comes_in_parts_that_make_one_file() {
+    let table = table(PartitionBy::Day);
+    let noise = |n: u64| u128::from(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).pow(2);
+    let settings = EncoderSettings { row_group_rows_max: 150_000, ..EncoderSettings::default() };
+    let encoded = |file: u64| {
+        let numbers = (0..100_000).map(|row| row * 7 + file);
+        let id = |n| text("trace_id", &format!("{:032x}", noise(n)));
+        let records: Vec<Record> =
+            numbers.map(|n| (n as i64, 0, [text(SERVICE, "s"), id(n)].into())).collect();
+        let batch = batch_of(&records, &[SERVICE, "trace_id"]);
+        encode(&[batch], &table, &settings).unwrap().remove(0)
+    };
+    let files = [0, 1, 2, 3, 4, 5, 6].map(encoded);
+    let inputs: Vec<_> = files.iter().map(|file| file.bytes.clone()).collect();
+    let parts = {
+        let mut merge = Merge::new(inputs, &table, settings.clone()).unwrap();
+        let mut parts = 0;
+        while let MergeStep::Part { rest, .. } = merge.step().unwrap() {
+            merge = *rest;
+            parts += 1;
+        }
+        parts
+    };
+    assert!(parts > 0);
+    let merged = merged(files[0].partition, &files.each_ref(), &table, &settings);
+    let records = records_of(&read(&merged));
+    assert_eq!(records.len(), 700_000);
+    assert!(records.is_sorted_by_key(|record| place(record, settings.order)));
 }

@@ -15,7 +15,7 @@ use datafusion::datasource::ViewTable;
 use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{collect, execute_stream};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
 use loglake_coord::Coordinator;
@@ -36,14 +36,18 @@ use crate::session::Sessions;
 use crate::snapshot::{LakeReader, Terms};
 use crate::spread::{Queriers, QueryWorker, Spread, SpreadSettings};
 use crate::statement::{Named, parse};
+use crate::token_index::TokenIndexes;
 use crate::views::{VIEWS, View};
-use crate::{FreshRows, QueryError, read_only};
+use crate::{FreshRows, QueryError, newest, read_only};
 
 /// How often a query begins again because the lake moved on below it before its first row.
 const ATTEMPTS_MAX: usize = 8;
 
 /// The part of the memory for all queries that one held answer may take.
 const HELD_PART: usize = 4;
+
+/// The part of the memory for all queries that token indexes may take.
+const INDEX_CACHE_PART: usize = 8;
 
 /// What an engine reads from.
 pub struct QueryDeps {
@@ -67,6 +71,7 @@ pub struct QuerySettings {
 pub struct QueryEngine {
     sessions: Sessions,
     reader: Arc<LakeReader>,
+    indexes: Arc<TokenIndexes>,
     coordinator: Arc<dyn Coordinator>,
     queries: Arc<Queries>,
     timeout_max: Duration,
@@ -136,9 +141,12 @@ impl QueryEngine {
     /// # Errors
     /// When the folder for spilled rows cannot be made.
     pub fn new(deps: QueryDeps, settings: QuerySettings) -> Result<Self, QueryError> {
-        let sessions = Sessions::new(deps.store, &settings)?;
+        let sessions = Sessions::new(Arc::clone(&deps.store), &settings)?;
+        let footers = sessions.runtime().cache_manager.get_file_metadata_cache();
+        let kept = settings.memory_bytes_max / INDEX_CACHE_PART;
         Ok(Self {
             sessions,
+            indexes: Arc::new(TokenIndexes::new(deps.store, footers, kept)),
             reader: Arc::new(LakeReader::new(deps.catalog, deps.segments, deps.fresh)),
             coordinator: deps.coordinator,
             queries: Queries::new(deps.clock),
@@ -313,6 +321,7 @@ impl QueryEngine {
             let values = request.parameters.iter().map(|v| v.clone().into()).collect();
             plan = plan.with_param_values(ParamValues::List(values))?;
         }
+        let plan = self.narrowed(&state, plan).await?;
         let physical = state.create_physical_plan(&plan).await?;
         let over = match &self.spread {
             Some(spread) if matches!(*tries.leave, Leave::None) => {
@@ -324,6 +333,25 @@ impl QueryEngine {
         let (state, physical) = over.unwrap_or((state, physical));
         let rows = execute_stream(physical, state.task_ctx())?;
         Ok(Started::after_first_rows(rows, state, tries.was_spread).await?)
+    }
+
+    /// The plan, for the newest rows over those alone: see [`newest`].
+    async fn narrowed(
+        &self,
+        state: &SessionState,
+        plan: LogicalPlan,
+    ) -> Result<LogicalPlan, QueryError> {
+        if newest::last_sort(&plan).is_none() {
+            return Ok(plan);
+        }
+        let optimized = state.optimize(&plan)?;
+        let Some(sort) = newest::sort_in(&optimized) else { return Ok(plan) };
+        let keys = state.create_physical_plan(&newest::keys(sort)?).await?;
+        if self.spread.as_ref().is_some_and(|spread| spread.would_spread(&keys)) {
+            return Ok(plan);
+        }
+        let keys = collect(keys, state.task_ctx()).await?;
+        Ok(newest::with_keys(optimized, &keys)?)
     }
 
     /// A session in which everything that the statement names is bound.
@@ -356,13 +384,19 @@ impl QueryEngine {
         };
         for (table, version) in self.reader.shapes(tenant, &shown).await? {
             let name = table.name().to_string();
-            public.insert(name, Arc::new(LakeTable::shape(&table, version)));
+            public.insert(
+                name,
+                Arc::new(LakeTable::shape(&table, version, Arc::clone(&self.indexes))),
+            );
         }
         if let Want::Rows(terms) = want {
             let pool = &runtime.memory_pool;
             let bound = self.reader.bind(tenant, &named.tables, &terms, pool).await?;
             for (name, table) in bound {
-                public.insert(name.to_string(), Arc::new(LakeTable::new(table)));
+                public.insert(
+                    name.to_string(),
+                    Arc::new(LakeTable::new(table, Arc::clone(&self.indexes))),
+                );
             }
         }
         let facts = self.facts_of(tenant);

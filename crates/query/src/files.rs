@@ -8,10 +8,12 @@ use datafusion::catalog::Session;
 use datafusion::common::{ScalarValue, Statistics};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema as ScanSchema;
 use datafusion::error::Result;
+use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::physical_plan::ExecutionPlan;
 use loglake_model::{DATE, HOUR};
 use loglake_table::DataFile;
@@ -19,26 +21,40 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use crate::prune::{newest_micros, statistics};
-use crate::reader::ReaderFactory;
+use crate::reader::{FOOTER_GUESS_BYTES, ReaderFactory};
 use crate::session::store_url;
-
-/// Bytes asked for at a file's end in the hope that its footer is within them.
-const FOOTER_GUESS_BYTES: usize = 64 << 10;
 
 /// Statistics of columns kept for one scan, files times columns. With more, only the rows of each
 /// file are told to the planner, so that a wide table of many files does not fill the memory.
 const STATISTICS_MAX: usize = 400_000;
 
+/// A data file, and which of its rows are read; `None` for all.
+pub(crate) struct FileToRead {
+    pub(crate) file: Arc<DataFile>,
+    pub(crate) rows: Option<RowSelection>,
+}
+
+/// Where the store finds a file of the table at `root`.
+pub(crate) fn object_meta(root: &Path, file: &DataFile) -> ObjectMeta {
+    ObjectMeta {
+        location: root.parts().chain(file.path.parts()).collect(),
+        last_modified: DateTime::from_timestamp_nanos(file.modified.as_nanos()),
+        size: file.bytes,
+        e_tag: None,
+        version: None,
+    }
+}
+
 /// A scan of `files` below `root` that gives the columns of `projected`, in its order.
 pub(crate) fn scan(
     state: &dyn Session,
     root: &Path,
-    mut files: Vec<Arc<DataFile>>,
+    mut files: Vec<FileToRead>,
     projected: &SchemaRef,
     limit: Option<usize>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     // Logs are mostly asked for newest first, and a limit then stops the scan early.
-    files.sort_by_key(|file| std::cmp::Reverse(newest_micros(file)));
+    files.sort_by_key(|file| std::cmp::Reverse(newest_micros(&file.file)));
     let columns = ScanColumns::new(projected);
     let with_statistics = files.len() * projected.fields().len() <= STATISTICS_MAX;
     let files: Vec<_> =
@@ -98,27 +114,25 @@ impl ScanColumns {
         Self { schema, order }
     }
 
-    fn file(&self, root: &Path, file: &DataFile, with_statistics: bool) -> PartitionedFile {
+    fn file(&self, root: &Path, to_read: &FileToRead, with_statistics: bool) -> PartitionedFile {
+        let file = &to_read.file;
         let values =
             self.schema.table_partition_cols().iter().map(|field| match field.name().as_str() {
                 DATE => ScalarValue::Date32(Some(file.partition.day)),
                 _ => ScalarValue::Int32(file.partition.hour.map(i32::from)),
             });
-        let meta = ObjectMeta {
-            location: root.parts().chain(file.path.parts()).collect(),
-            last_modified: DateTime::from_timestamp_nanos(file.modified.as_nanos()),
-            size: file.bytes,
-            e_tag: None,
-            version: None,
-        };
         let fields = self.schema.file_schema().fields();
         let statistics = match with_statistics {
             true => statistics(file, fields.iter().map(AsRef::as_ref)),
             false => rows_only(file, self.schema.file_schema()),
         };
-        PartitionedFile::new_from_meta(meta)
+        let piece = PartitionedFile::new_from_meta(object_meta(root, file))
             .with_partition_values(values.collect())
-            .with_statistics(Arc::new(statistics))
+            .with_statistics(Arc::new(statistics));
+        match &to_read.rows {
+            Some(rows) => piece.with_extension(ParquetRowSelection::new(rows.clone())),
+            None => piece,
+        }
     }
 }
 

@@ -14,14 +14,17 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use loglake_format::index::Search;
 use loglake_model::TableSchema;
 use loglake_table::{DataFile, Snapshot, Table};
 use object_store::path::Path;
 
+use crate::files::FileToRead;
 use crate::fresh::{Selection, selection};
 use crate::partial::Leave;
 use crate::snapshot::{BoundRows, BoundTable};
-use crate::{files, prune};
+use crate::token_index::{Left, TokenIndexes};
+use crate::{files, prune, search};
 
 /// One table, bound to one version for one query.
 pub(crate) struct LakeTable {
@@ -31,22 +34,23 @@ pub(crate) struct LakeTable {
     fresh: Option<BoundRows>,
     /// What the query may do without.
     leave: Arc<Leave>,
+    indexes: Arc<TokenIndexes>,
     /// What is scanned: the columns of files, strings as views, then the partition columns.
     schema: SchemaRef,
 }
 
 impl LakeTable {
-    pub(crate) fn new(bound: BoundTable) -> Self {
+    pub(crate) fn new(bound: BoundTable, indexes: Arc<TokenIndexes>) -> Self {
         let BoundTable { table, version, fresh, leave } = bound;
         let schema = scan_schema(version.schema());
-        Self { root: table.root().clone(), version, fresh: Some(fresh), leave, schema }
+        Self { root: table.root().clone(), version, fresh: Some(fresh), leave, indexes, schema }
     }
 
     /// For its columns alone: what `information_schema` and metadata calls show.
-    pub(crate) fn shape(table: &Table, version: Arc<Snapshot>) -> Self {
+    pub(crate) fn shape(table: &Table, version: Arc<Snapshot>, indexes: Arc<TokenIndexes>) -> Self {
         let schema = scan_schema(version.schema());
         let (root, leave) = (table.root().clone(), Arc::default());
-        Self { root, version, fresh: None, leave, schema }
+        Self { root, version, fresh: None, leave, indexes, schema }
     }
 
     fn predicate(
@@ -57,6 +61,22 @@ impl LakeTable {
         let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(None) };
         let columns = DFSchema::try_from(Arc::clone(&self.schema))?;
         state.create_physical_expr(filter, &columns).map(Some)
+    }
+
+    /// The files without those that, and the pages which, their token indexes rule out.
+    async fn narrow(&self, files: Vec<Arc<DataFile>>, filters: &[Expr]) -> Result<Vec<FileToRead>> {
+        let search = search::of_filters(filters);
+        if search == Search::Anything {
+            return Ok(files.into_iter().map(|file| FileToRead { file, rows: None }).collect());
+        }
+        let objects = files.iter().map(|file| files::object_meta(&self.root, file)).collect();
+        let left = self.indexes.narrow(objects, &search).await?;
+        let narrowed = files.into_iter().zip(left).filter_map(|(file, left)| match left {
+            Left::Nothing => None,
+            Left::Everything => Some(FileToRead { file, rows: None }),
+            Left::Rows(rows) => Some(FileToRead { file, rows: Some(rows) }),
+        });
+        Ok(narrowed.collect())
     }
 
     /// The plan over fresh rows; `None` when there are none.
@@ -126,6 +146,7 @@ impl TableProvider for LakeTable {
         };
         let files: Vec<Arc<DataFile>> = self.version.files().filter(is_wanted).cloned().collect();
         let files = prune::prune(files, self.predicate(state, filters)?, &self.schema);
+        let files = self.narrow(files, filters).await?;
 
         let mut inputs = vec![];
         let partitions = state.config().target_partitions();

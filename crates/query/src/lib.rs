@@ -18,14 +18,17 @@ mod error;
 mod facts;
 mod files;
 mod fresh;
+mod functions;
 mod lake_table;
 mod listing;
 mod memory;
+mod newest;
 mod partial;
 mod prune;
 mod read_only;
 mod reader;
 mod running;
+mod search;
 mod session;
 mod snapshot;
 mod spread;
@@ -34,6 +37,7 @@ mod statement;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod token_index;
 mod views;
 
 pub use answer::QueryAnswer;

@@ -15,7 +15,7 @@ use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
-use datafusion::parquet::file::metadata::ParquetMetaData;
+use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryFutureExt};
@@ -23,6 +23,9 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
 use crate::QueryError;
+
+/// Bytes asked for at a file's end in the hope that its footer is within them.
+pub(crate) const FOOTER_GUESS_BYTES: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(crate) struct ReaderFactory {
@@ -51,6 +54,21 @@ impl ParquetFileReaderFactory for ReaderFactory {
         let inner = self.cached.create_reader(partition, file, footer_guess, metrics)?;
         Ok(Box::new(Reader { inner, store, footers, object, footer_guess }))
     }
+}
+
+/// The footer of a file, kept for the next who asks.
+pub(crate) async fn footer(
+    store: &dyn ObjectStore,
+    footers: &Arc<FileMetadataCache>,
+    file: &ObjectMeta,
+    guess: Option<usize>,
+    policy: Option<PageIndexPolicy>,
+) -> ParquetResult<Arc<ParquetMetaData>> {
+    let read = DFParquetMetadata::new(store, file)
+        .with_file_metadata_cache(Some(Arc::clone(footers)))
+        .with_metadata_size_hint(guess)
+        .with_page_index_policy(policy);
+    read.fetch_metadata().await.map_err(|error| ParquetError::External(Box::new(error)))
 }
 
 /// The same error with the file's name.
@@ -86,15 +104,8 @@ impl AsyncFileReader for Reader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         let policy = options.map(ArrowReaderOptions::column_index_policy);
-        async move {
-            let read = DFParquetMetadata::new(self.store.as_ref(), &self.object)
-                .with_file_metadata_cache(Some(Arc::clone(&self.footers)))
-                .with_metadata_size_hint(self.footer_guess)
-                .with_page_index_policy(policy)
-                .fetch_metadata()
-                .await;
-            read.map_err(|e| of_file(&self.object.location, ParquetError::External(Box::new(e))))
-        }
-        .boxed()
+        footer(self.store.as_ref(), &self.footers, &self.object, self.footer_guess, policy)
+            .map_err(|error| of_file(&self.object.location, error))
+            .boxed()
     }
 }

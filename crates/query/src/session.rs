@@ -18,6 +18,7 @@ use object_store::ObjectStore;
 
 use crate::QuerySettings;
 use crate::catalog::{CATALOG, PUBLIC};
+use crate::functions;
 use crate::memory::QueryPool;
 use crate::running::QueryFacts;
 
@@ -50,7 +51,7 @@ impl Sessions {
             .with_runtime_env(Arc::clone(&runtime))
             .with_default_features()
             .build();
-        datafusion_functions_json::register_all(&mut template)?;
+        register(&mut template)?;
         Ok(Self { runtime, template })
     }
 
@@ -95,8 +96,14 @@ impl Sessions {
 pub(crate) fn functions() -> Result<SessionState> {
     let mut state =
         SessionStateBuilder::new().with_config(config()).with_default_features().build();
-    datafusion_functions_json::register_all(&mut state)?;
+    register(&mut state)?;
     Ok(state)
+}
+
+/// Makes the functions beyond DataFusion's known.
+pub(crate) fn register(state: &mut SessionState) -> Result<()> {
+    datafusion_functions_json::register_all(state)?;
+    functions::register(state)
 }
 
 fn time(timestamp: Timestamp) -> DateTime<chrono::Utc> {
@@ -131,7 +138,8 @@ pub(crate) fn configure(options: &mut ConfigOptions) {
     let parquet = &mut options.execution.parquet;
     parquet.pushdown_filters = true;
     parquet.reorder_filters = true;
-    parquet.bloom_filter_on_read = true;
+    // Files have token indexes instead, which say more.
+    parquet.bloom_filter_on_read = false;
     parquet.enable_page_index = true;
 }
 

@@ -24,7 +24,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::context::QueryPlanner;
@@ -101,6 +103,12 @@ impl Spread {
         let plan = state.query_planner().create_physical_plan(logical, &state).await?;
         let is_spread = plan.exists(|node| Ok(node.is::<DistributedExec>()))?;
         Ok(is_spread.then_some((state, plan)))
+    }
+
+    /// Whether a plan that reads these files would run on several queriers.
+    pub(crate) fn would_spread(&self, physical: &Arc<dyn ExecutionPlan>) -> bool {
+        self.order(&BTreeSet::new()).is_some()
+            && bytes_to_read(physical).is_ok_and(|bytes| bytes >= self.settings.bytes_min)
     }
 
     /// The queriers in the order of their slots: this one first. `None` when it would be alone.
@@ -191,10 +199,19 @@ fn bytes_to_read(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
     plan.apply(|node| {
         let files = node.downcast_ref::<DataSourceExec>().and_then(file_scan);
         let files = files.into_iter().flat_map(|scan| &scan.file_groups);
-        bytes += files.flat_map(|group| group.files()).map(|f| f.effective_size()).sum::<u64>();
+        bytes += files.flat_map(|group| group.files()).map(bytes_of_piece).sum::<u64>();
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(bytes)
+}
+
+/// The bytes of a piece of a file, less those of rows that its token index ruled out.
+fn bytes_of_piece(piece: &PartitionedFile) -> u64 {
+    let Some(rows) = piece.extensions.get::<ParquetRowSelection>() else {
+        return piece.effective_size();
+    };
+    let (read, skipped) = (rows.selection().row_count(), rows.selection().skipped_row_count());
+    (piece.effective_size() as f64 * read as f64 / (read + skipped).max(1) as f64) as u64
 }
 
 fn file_scan(node: &DataSourceExec) -> Option<&FileScanConfig> {

@@ -5,6 +5,7 @@ mod exactly_once;
 mod partial;
 mod peers;
 mod pruning;
+mod search;
 mod spread;
 mod sql_files;
 mod statements;

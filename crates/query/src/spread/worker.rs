@@ -39,7 +39,7 @@ impl WorkerSessionBuilder for Sessions {
         let mut state = context.builder.with_distributed_channel_resolver(channels).build();
         crate::session::configure(state.config_mut().options_mut());
         config(state.config_mut().options_mut());
-        datafusion_functions_json::register_all(&mut state)?;
+        crate::session::register(&mut state)?;
         Ok(state)
     }
 }

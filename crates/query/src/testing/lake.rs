@@ -163,9 +163,21 @@ impl SmallLake {
         to: u64,
         numbers: Range<i64>,
     ) {
+        let rows = record_batch(numbers);
+        self.commit_rows(table, writer, (from, to), rows, &EncoderSettings::default()).await;
+    }
+
+    /// The same with other rows, and files of another layout.
+    pub async fn commit_rows(
+        &self,
+        table: &Table,
+        writer: WriterId,
+        (from, to): (Option<u64>, u64),
+        rows: RecordBatch,
+        settings: &EncoderSettings,
+    ) {
         let schema = Arc::clone(table.current().schema());
-        let settings = EncoderSettings::default();
-        let encoded = loglake_format::encode(&[record_batch(numbers)], &schema, &settings);
+        let encoded = loglake_format::encode(&[rows], &schema, settings);
         let mut files = vec![];
         for file in encoded.expect("a file") {
             let path = table.new_file_path(&file.partition);

@@ -1,0 +1,48 @@
+//! The token index of a file: which of its pages may hold a word, or an id.
+//!
+//! ```text
+//! text column  → words → letters: dictionary (exact: word → pages)
+//!                      → words with digits: one filter a page (hashes, 1 in 256 is a false hit)
+//! id column    → values:                    one filter a page
+//! ```
+//! Sections, one a column and kind, lie in the file after its last row group, where readers that do
+//! not know them skip them; the file's metadata says where ([`IndexDirectory`], under [`INDEX_KEY`]).
+//! A page is [`EncoderSettings::page_rows_max`](crate::EncoderSettings) rows, as of the data.
+//!
+//! Promises: the pages that a [`Needle`] gives are a superset of those that hold it, whatever the
+//! text and whoever chose it; an index takes at most [`INDEX_SHARE_MAX`] of its file, and one that
+//! would take more is left out by column.
+//!
+//! Words are runs of ASCII letters and digits, in lower case, so that one index serves `LIKE` and
+//! `ILIKE`. Most distinct words of logs have digits (ids, numbers, addresses) and are asked for as a
+//! whole; what is left are few words, and to look through all of those for a part is quick. So
+//! `LIKE '%xception%'` is answered by the dictionary, exactly.
+
+mod build;
+mod dictionary;
+mod directory;
+mod filters;
+mod needle;
+mod pages;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub(crate) use build::{IndexBuilder, write};
+pub use dictionary::Dictionary;
+pub use directory::{ColumnIndex, INDEX_KEY, IndexDirectory, Section};
+pub use filters::Filters;
+pub use needle::{ColumnParts, Needle, Search};
+pub use pages::Pages;
+
+/// The part of a file's bytes that its index may take.
+pub const INDEX_SHARE_MAX: f64 = 0.12;
+
+/// What is indexed of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IndexKind {
+    /// The words of texts.
+    Words,
+    /// Whole values.
+    Values,
+}

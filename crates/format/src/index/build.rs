@@ -1,0 +1,180 @@
+//! The index of a file while its rows are written.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Int64Type};
+use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::KeyValue;
+
+use super::dictionary::{DictionaryBuilder, TEXT_BYTES_MAX};
+use super::directory::{ColumnIndex, INDEX_KEY, IndexDirectory, Section};
+use super::filters::FiltersBuilder;
+use super::text::{STEM_MIN, fold_into, hash, stems, words};
+use super::{INDEX_SHARE_MAX, IndexKind};
+use crate::FormatError;
+
+/// The index of one column, whose rows come in the order of the file.
+#[derive(Debug)]
+pub(crate) struct IndexBuilder {
+    kind: IndexKind,
+    page_rows: usize,
+    page: usize,
+    rows_in_page: usize,
+    dictionary: DictionaryBuilder,
+    filters: FiltersBuilder,
+    /// Of the page so far.
+    keys: Vec<u64>,
+    /// The last text, folded.
+    folded: Vec<u8>,
+}
+
+impl IndexBuilder {
+    pub(crate) fn new(kind: IndexKind, page_rows: usize) -> Self {
+        Self::with_dictionary_of(TEXT_BYTES_MAX, kind, page_rows)
+    }
+
+    pub(super) fn with_dictionary_of(
+        text_bytes_max: usize,
+        kind: IndexKind,
+        page_rows: usize,
+    ) -> Self {
+        Self {
+            kind,
+            page_rows,
+            page: 0,
+            rows_in_page: 0,
+            dictionary: DictionaryBuilder::new(text_bytes_max),
+            filters: FiltersBuilder::default(),
+            keys: vec![],
+            folded: vec![],
+        }
+    }
+
+    /// Takes the next rows of the column in.
+    pub(crate) fn add(&mut self, values: &ArrayRef) {
+        let mut from = 0;
+        while from < values.len() {
+            let rows = (values.len() - from).min(self.page_rows - self.rows_in_page);
+            self.add_to_page(&values.slice(from, rows));
+            self.rows_in_page += rows;
+            from += rows;
+            if self.rows_in_page == self.page_rows {
+                self.end_page();
+            }
+        }
+    }
+
+    fn add_to_page(&mut self, values: &ArrayRef) {
+        match (self.kind, values.data_type()) {
+            (IndexKind::Words, DataType::Utf8) => {
+                values.as_string::<i32>().iter().flatten().for_each(|text| self.add_text(text));
+            }
+            (IndexKind::Values, DataType::Utf8) => {
+                let keys = values.as_string::<i32>().iter().flatten();
+                self.keys.extend(keys.map(|text| hash(text.as_bytes())));
+            }
+            (IndexKind::Values, DataType::Int64) => {
+                let keys = values.as_primitive::<Int64Type>().iter().flatten();
+                self.keys.extend(keys.map(|number| hash(&number.to_le_bytes())));
+            }
+            // No layout asks for the index of another type.
+            _ => {}
+        }
+    }
+
+    fn add_text(&mut self, text: &str) {
+        self.folded.clear();
+        fold_into(text, &mut self.folded);
+        for word in words(&self.folded) {
+            if !word.has_digit {
+                if !self.dictionary.add(word.text, self.page) {
+                    self.keys.push(hash(word.text));
+                }
+                continue;
+            }
+            self.keys.push(hash(word.text));
+            for (stem, _) in stems(word.text).filter(|(stem, _)| stem.len() >= STEM_MIN) {
+                self.dictionary.add(stem, self.page);
+            }
+        }
+    }
+
+    fn end_page(&mut self) {
+        self.filters.page(&mut self.keys);
+        self.page += 1;
+        self.rows_in_page = 0;
+    }
+
+    /// The sections of the column; filters only where a page has something for them.
+    pub(super) fn finish(mut self) -> Result<Parts, FormatError> {
+        if self.rows_in_page > 0 {
+            self.end_page();
+        }
+        let dictionary = match self.kind {
+            IndexKind::Words => Some(self.dictionary.encode(self.page)?),
+            IndexKind::Values => None,
+        };
+        let filters = (!self.filters.is_empty()).then(|| self.filters.encode());
+        Ok(Parts { dictionary, filters })
+    }
+}
+
+/// The bytes of a column's index.
+pub(super) struct Parts {
+    pub(super) dictionary: Option<Vec<u8>>,
+    pub(super) filters: Option<Vec<u8>>,
+}
+
+/// Writes the indexes after the file's last row group, texts first, as long as they fit, and the
+/// directory into its metadata.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn write(
+    file: &mut ArrowWriter<Vec<u8>>,
+    mut indexes: Vec<(&str, IndexBuilder)>,
+    rows: usize,
+    page_rows: usize,
+) -> Result<(), FormatError> {
+    file.flush()?;
+    let mut room = Room((file.bytes_written() as f64 * INDEX_SHARE_MAX) as usize);
+    let mut directory = IndexDirectory::new(page_rows as u64, rows as u64);
+    indexes.sort_by_key(|(_, index)| index.kind == IndexKind::Values);
+    for (name, index) in indexes {
+        let Parts { dictionary, filters } = index.finish()?;
+        let mut put = |part: Option<Vec<u8>>| {
+            let part = part.filter(|part| room.take(part.len()));
+            part.map(|part| section(file, &part)).transpose()
+        };
+        let index = match dictionary {
+            Some(dictionary) => match put(Some(dictionary))? {
+                Some(dictionary) => Some(ColumnIndex::Words { dictionary, filters: put(filters)? }),
+                None => None,
+            },
+            None => put(filters)?.map(|filters| ColumnIndex::Values { filters }),
+        };
+        directory.columns.extend(index.map(|index| (name.to_owned(), index)));
+    }
+    if !directory.columns.is_empty() {
+        file.append_key_value_metadata(KeyValue::new(INDEX_KEY.to_owned(), directory.to_json()?));
+    }
+    Ok(())
+}
+
+/// The bytes that an index may still take.
+struct Room(usize);
+
+impl Room {
+    fn take(&mut self, bytes: usize) -> bool {
+        let fits = bytes <= self.0;
+        if fits {
+            self.0 -= bytes;
+        }
+        fits
+    }
+}
+
+fn section(file: &mut ArrowWriter<Vec<u8>>, bytes: &[u8]) -> Result<Section, FormatError> {
+    let offset = file.bytes_written() as u64;
+    file.write_all(bytes).map_err(parquet::errors::ParquetError::from)?;
+    Ok(Section::of(offset, bytes))
+}

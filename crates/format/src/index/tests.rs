@@ -1,0 +1,223 @@
+//! Laws of the token index: nothing that is there is missed, little that is not there is found.
+
+use std::sync::Arc;
+
+use arrow::array::Int16Array;
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use bytes::Bytes;
+use loglake_model::{Column, ColumnType, MESSAGE, NameForm, PartitionBy, SERVICE, TableSchema};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::build::Parts;
+use super::*;
+use crate::{EncodedFile, EncoderSettings, RowOrder, encode};
+
+const PAGE_ROWS: usize = 3;
+
+/// The index of a column of texts, or of numbers, in pages of three rows.
+struct Indexed {
+    dictionary: Option<Dictionary>,
+    filters: Option<Filters>,
+    pages: usize,
+}
+
+impl Indexed {
+    fn new(kind: IndexKind, text_bytes_max: usize, values: &ArrayRef) -> Self {
+        let mut builder = IndexBuilder::with_dictionary_of(text_bytes_max, kind, PAGE_ROWS);
+        // In two slices, as a file of many rows comes.
+        let half = values.len() / 2;
+        builder.add(&values.slice(0, half));
+        builder.add(&values.slice(half, values.len() - half));
+        let Parts { dictionary, filters } = builder.finish().unwrap();
+        Self {
+            dictionary: dictionary.map(|bytes| Dictionary::decode(&bytes).unwrap()),
+            filters: filters.map(|bytes| Filters::decode(Bytes::from(bytes)).unwrap()),
+            pages: values.len().div_ceil(PAGE_ROWS),
+        }
+    }
+
+    fn of_texts(text_bytes_max: usize, texts: &[String]) -> Self {
+        let values: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
+        Self::new(IndexKind::Words, text_bytes_max, &values)
+    }
+
+    fn pages(&self, needle: Needle) -> Vec<usize> {
+        let (dictionary, filters) = (self.dictionary.as_ref(), self.filters.as_ref());
+        let parts = match dictionary {
+            Some(_) => ColumnParts::Words { dictionary, filters },
+            None => ColumnParts::Values { filters },
+        };
+        let search = Search::Has { column: "c".to_owned(), needle };
+        search.pages(&|_| Some(parts), self.pages).iter().collect()
+    }
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// Texts of few different characters, so that their parts meet.
+fn some_texts() -> impl Strategy<Value = Vec<String>> {
+    vec("[abcABC12 \\-é\u{212a}\u{17f}漢]{0,24}", 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn every_part_of_every_text_is_found(
+        texts in some_texts(),
+        (row, from, to) in (any::<prop::sample::Index>(), 0..24usize, 0..24usize),
+        upper in any::<bool>(),
+        (begins, ends) in any::<(bool, bool)>(),
+        text_bytes_max in prop_oneof![Just(0), Just(9), Just(1000)],
+    ) {
+        let indexed = Indexed::of_texts(text_bytes_max, &texts);
+        let row = row.index(texts.len());
+        let characters: Vec<char> = texts[row].chars().collect();
+        let (from, to) = (from.min(characters.len()), to.min(characters.len()));
+        let (from, to) = (from.min(to), from.max(to));
+        let part: String = characters[from..to].iter().collect();
+        let part = if upper { part.to_ascii_uppercase() } else { part };
+        // Said only where it is so.
+        let begins = begins && (from == 0 || !characters[from - 1].is_alphanumeric());
+        let ends = ends && characters.get(to).is_none_or(|next| !next.is_alphanumeric());
+        let pages = indexed.pages(Needle::part(&part, begins, ends));
+        prop_assert!(pages.contains(&(row / PAGE_ROWS)), "{part:?} {pages:?}");
+        let pages = indexed.pages(Needle::text(&texts[row]));
+        prop_assert!(pages.contains(&(row / PAGE_ROWS)), "{:?} {pages:?}", texts[row]);
+    }
+
+    #[test]
+    fn every_value_is_found(texts in some_texts(), numbers in vec(any::<i64>(), 1..12)) {
+        let values: ArrayRef = Arc::new(StringArray::from_iter_values(&texts));
+        let indexed = Indexed::new(IndexKind::Values, 0, &values);
+        for (row, text) in texts.iter().enumerate() {
+            prop_assert!(indexed.pages(Needle::text(text)).contains(&(row / PAGE_ROWS)));
+        }
+        let values: ArrayRef = Arc::new(Int64Array::from(numbers.clone()));
+        let indexed = Indexed::new(IndexKind::Values, 0, &values);
+        for (row, number) in numbers.iter().enumerate() {
+            prop_assert!(indexed.pages(Needle::number(*number)).contains(&(row / PAGE_ROWS)));
+        }
+    }
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    let indexed = Indexed::of_texts(
+        1000,
+        &texts(&[
+            "GET /cart",
+            "disk full",
+            "x", //
+            "java.io.IOException: reset",
+            "y",
+            "z", //
+            "block 0a7f lost",
+            "error2 and terror",
+        ]),
+    );
+    let part = |text| indexed.pages(Needle::part(text, false, false));
+    assert_eq!(part("xception"), [1]);
+    assert_eq!(part("full"), [0]);
+    assert_eq!(part("full lost"), Vec::<usize>::new());
+    assert_eq!(part("rror"), [2]);
+    // The letters of a word with digits are known, its digits only as part of the whole.
+    assert_eq!(part("error2 "), [2]);
+    assert_eq!(part(" error3 "), Vec::<usize>::new());
+    assert_eq!(indexed.pages(Needle::part("0a7f", true, true)), [2]);
+    assert_eq!(indexed.pages(Needle::part("0a7e", true, true)), Vec::<usize>::new());
+    assert_eq!(indexed.pages(Needle::part("error", true, true)), [2]);
+    assert_eq!(indexed.pages(Needle::part("disk", false, true)), [0]);
+    assert_eq!(indexed.pages(Needle::part("dis", false, true)), Vec::<usize>::new());
+}
+
+#[test]
+fn conditions_are_joined() {
+    let indexed = Indexed::of_texts(1000, &texts(&["one", "", "", "two", "", "", "one two"]));
+    let has = |text| Search::Has { column: "c".to_owned(), needle: Needle::part(text, true, true) };
+    let parts = ColumnParts::Words { dictionary: indexed.dictionary.as_ref(), filters: None };
+    let pages = |search: &Search| -> Vec<usize> {
+        search.pages(&|column| (column == "c").then_some(parts), indexed.pages).iter().collect()
+    };
+    assert_eq!(pages(&Search::All(vec![has("one"), has("two")])), [2]);
+    assert_eq!(pages(&Search::Any(vec![has("one"), has("three")])), [0, 2]);
+    assert_eq!(pages(&Search::Any(vec![has("one"), Search::Anything])), [0, 1, 2]);
+    assert_eq!(pages(&Search::Any(vec![])), Vec::<usize>::new());
+    let elsewhere = Search::Has { column: "d".to_owned(), needle: Needle::part("one", true, true) };
+    assert_eq!(pages(&elsewhere), [0, 1, 2]);
+}
+
+/// A file of records with these messages, and with an id in each.
+fn file(count: i64, message: fn(i64) -> String, settings: &EncoderSettings) -> EncodedFile {
+    let table = TableSchema::new(PartitionBy::Hour);
+    let table =
+        table.with(&[Column::new("trace_id", ColumnType::String, NameForm::Nested)], 9).unwrap();
+    let text = |of: &dyn Fn(i64) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values((0..count).map(of)))
+    };
+    let mut fields = TableSchema::time_fields().to_vec();
+    fields.extend([SERVICE, MESSAGE, "trace_id"].map(|n| Field::new(n, DataType::Utf8, true)));
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(TimestampMicrosecondArray::from_iter_values(0..count).with_timezone("UTC")),
+        Arc::new(Int16Array::from_iter_values((0..count).map(|_| 0))),
+        text(&|_| "s".to_owned()),
+        text(&message),
+        text(&|n| format!("{:032x}", (n as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15 << 60 | 0x35))),
+    ];
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
+    encode(&[batch], &table, settings).unwrap().remove(0)
+}
+
+#[test]
+fn a_file_has_an_index_of_a_bounded_size_that_leads_to_its_pages() {
+    let settings = EncoderSettings {
+        page_rows_max: 512,
+        order: RowOrder::ServiceTime,
+        ..EncoderSettings::default()
+    };
+    let message = |n: i64| match n {
+        3_000 => "a needle".to_owned(),
+        n => format!("request served as {:016x}", (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+    };
+    let file = file(8_192, message, &settings);
+    let directory = IndexDirectory::of_file(&file.bytes).unwrap();
+    assert_eq!((directory.page_count(), directory.rows), (16, 8_192));
+    let bytes = |section: &Section| {
+        let range = section.range();
+        let bytes = file.bytes.slice(range.start as usize..range.end as usize);
+        section.check(&bytes).unwrap();
+        assert!(section.check(&bytes[1..]).is_err());
+        bytes
+    };
+    let Some(ColumnIndex::Words { dictionary, filters: Some(filters) }) =
+        directory.columns.get(MESSAGE)
+    else {
+        panic!("{directory:?}")
+    };
+    let index_bytes = dictionary.bytes + filters.bytes;
+    assert!((index_bytes as f64) < file.bytes.len() as f64 * INDEX_SHARE_MAX);
+    let dictionary = Dictionary::decode(&bytes(dictionary)).unwrap();
+    let filters = Filters::decode(bytes(filters)).unwrap();
+    let parts = ColumnParts::Words { dictionary: Some(&dictionary), filters: Some(&filters) };
+    let pages = |needle| {
+        let search = Search::Has { column: MESSAGE.to_owned(), needle };
+        search.pages(&|_| Some(parts), 16).iter().collect::<Vec<_>>()
+    };
+    assert_eq!(pages(Needle::part("needle", false, false)), [3_000 / 512]);
+    assert!(pages(Needle::part("as 22cdf264ebd2c820", false, true)).contains(&(4_000 / 512)));
+    assert_eq!(pages(Needle::part("served", false, false)).len(), 16);
+}
+
+#[test]
+fn an_index_that_would_be_too_large_is_left_out() {
+    // Numbers that take hardly a byte in the file, and nine bits each in a filter.
+    let message = |n: i64| format!("{} {} {} {}", 4 * n, 4 * n + 1, 4 * n + 2, 4 * n + 3);
+    let settings = EncoderSettings { page_rows_max: 512, ..EncoderSettings::default() };
+    let directory = IndexDirectory::of_file(&file(8_192, message, &settings).bytes).unwrap();
+    let index = &directory.columns[MESSAGE];
+    assert!(matches!(index, ColumnIndex::Words { filters: None, .. }), "{index:?}");
+}

@@ -1,0 +1,294 @@
+//! Files of one partition to one file, in the order that all of them have.
+//!
+//! ```text
+//! file → batches ─┐
+//! file → batches ─┼─▶ the smallest row first ─▶ a slice at a time: gather ─▶ writer ─▶ parts
+//! file → batches ─┘
+//! ```
+//! Held at a time: the compressed files, one page a column and a batch of each, one slice of rows and
+//! one row group as it is written.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, BinaryHeap};
+
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::{Int16Type, SchemaRef, TimestampMicrosecondType};
+use bytes::Bytes;
+use loglake_model::{FileStats, MESSAGE, NANOS, SERVICE, TIMESTAMP, TableSchema};
+use parquet::arrow::arrow_reader::{
+    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
+
+use crate::align::align;
+use crate::columns::Columns;
+use crate::encode::{ALWAYS, FileInProgress, FinishedFile, SAMPLE_ROWS, SLICE_ROWS, layouts};
+use crate::order::Row;
+use crate::{EncoderSettings, FormatError, RowOrder};
+
+/// Rows of one file that are decoded at a time.
+const BATCH_ROWS: usize = 4 << 10;
+/// Places of a file that its sample is taken from.
+const SAMPLED_PLACES: usize = 8;
+/// A part is at least this long, but for the last one.
+const PART_BYTES: usize = 8 << 20;
+
+/// A merge under way. CPU-bound, about as much a row as [`crate::encode`] and the decoding: call it
+/// off the async threads.
+pub struct Merge {
+    inputs: Vec<Input>,
+    /// The next row of each input that has one.
+    heads: BinaryHeap<Head>,
+    /// What the rows of the slice are in.
+    batches: Vec<RecordBatch>,
+    slice: Vec<Row>,
+    schema: SchemaRef,
+    settings: EncoderSettings,
+    file: FileInProgress,
+}
+
+/// What a merge gives next.
+pub enum MergeStep {
+    /// The next bytes of the file, and what is left to be done.
+    Part { bytes: Bytes, rest: Box<Merge> },
+    /// The last bytes, and what the file holds.
+    Last { bytes: Bytes, rows: u64, stats: FileStats },
+}
+
+impl Merge {
+    /// Begins to merge files of one partition, each written by this encoder.
+    ///
+    /// # Errors
+    /// When a file is none that fits the schema, or there is no file.
+    pub fn new(
+        files: Vec<Bytes>,
+        schema: &TableSchema,
+        settings: EncoderSettings,
+    ) -> Result<Self, FormatError> {
+        let schema = schema.file_schema();
+        let file = Self::begin(&files, &schema, &settings)?;
+        let mut merge = Self {
+            inputs: files
+                .into_iter()
+                .map(|bytes| Input::new(bytes, &schema))
+                .collect::<Result<_, FormatError>>()?,
+            heads: BinaryHeap::new(),
+            batches: vec![],
+            slice: vec![],
+            schema,
+            settings,
+            file,
+        };
+        for input in 0..merge.inputs.len() {
+            merge.load(input)?;
+        }
+        Ok(merge)
+    }
+
+    /// The file, its layout decided by a sample of all inputs.
+    fn begin(
+        files: &[Bytes],
+        schema: &SchemaRef,
+        settings: &EncoderSettings,
+    ) -> Result<FileInProgress, FormatError> {
+        let mut names: BTreeSet<String> = ALWAYS.iter().map(ToString::to_string).collect();
+        let (mut rows, mut batches) = (0, vec![]);
+        for bytes in files {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone())?;
+            let count = builder.metadata().file_metadata().num_rows() as usize;
+            names.extend(builder.schema().fields().iter().map(|f| f.name().clone()));
+            rows += count;
+            let sample = spread(count, SAMPLE_ROWS.div_ceil(files.len()));
+            for batch in builder.with_row_selection(sample).build()? {
+                batches.push(align(&batch?, schema)?);
+            }
+        }
+        let columns = Columns::new(&batches, SchemaRef::clone(schema))?;
+        let sample = batches.iter().enumerate().flat_map(|(batch, rows)| {
+            let row = move |row| Row { batch: batch as u32, row: row as u32, ..Row::default() };
+            (0..rows.num_rows()).map(row)
+        });
+        let present: Vec<(usize, &str)> = columns
+            .fields()
+            .map(|(at, field)| (at, field.name().as_str()))
+            .filter(|(_, name)| names.contains(*name))
+            .collect();
+        let sample: Vec<Row> = sample.collect();
+        let layouts = layouts(&columns, &sample, &present, rows, settings)?;
+        FileInProgress::new(schema, &layouts, settings)
+    }
+
+    /// Goes on until a part is there, or the end.
+    ///
+    /// # Errors
+    /// When a file does not hold what its footer says.
+    pub fn step(mut self) -> Result<MergeStep, FormatError> {
+        let mut bytes = vec![];
+        while self.fill_slice()? {
+            self.write_slice()?;
+            bytes.extend(self.file.take_bytes());
+            if bytes.len() >= PART_BYTES {
+                return Ok(MergeStep::Part { bytes: bytes.into(), rest: Box::new(self) });
+            }
+        }
+        let FinishedFile { bytes: last, rows, stats } = self.file.finish(&self.settings)?;
+        bytes.extend(last);
+        Ok(MergeStep::Last { bytes: bytes.into(), rows, stats })
+    }
+
+    /// Takes the next rows; false when there is none.
+    fn fill_slice(&mut self) -> Result<bool, FormatError> {
+        while self.slice.len() < SLICE_ROWS {
+            let Some(head) = self.heads.pop() else { break };
+            self.take_run(head.input)?;
+        }
+        Ok(!self.slice.is_empty())
+    }
+
+    /// Takes the rows of an input that come before all heads.
+    fn take_run(&mut self, input: usize) -> Result<(), FormatError> {
+        loop {
+            let current = &mut self.inputs[input];
+            self.slice.push(current.row(self.settings.order));
+            current.at += 1;
+            if current.at == current.rows {
+                return self.load(input);
+            }
+            let key = current.key(input, self.settings.order);
+            let goes_on = self.heads.peek().is_none_or(|next| key < next.key());
+            if !goes_on || self.slice.len() >= SLICE_ROWS {
+                self.heads.push(Head::new(key));
+                return Ok(());
+            }
+        }
+    }
+
+    /// Decodes the next batch of an input, if there is one.
+    fn load(&mut self, input: usize) -> Result<(), FormatError> {
+        let current = &mut self.inputs[input];
+        if let Some(batch) = current.next_batch(self.batches.len())? {
+            self.batches.push(batch);
+            self.heads.push(Head::new(current.key(input, self.settings.order)));
+        }
+        Ok(())
+    }
+
+    fn write_slice(&mut self) -> Result<(), FormatError> {
+        let columns = Columns::new(&self.batches, SchemaRef::clone(&self.schema))?;
+        self.file.write(&columns, &self.slice)?;
+        self.slice.clear();
+        // Only what inputs are in the middle of is needed further on.
+        let before = std::mem::take(&mut self.batches);
+        for input in self.inputs.iter_mut().filter(|input| input.at < input.rows) {
+            self.batches.push(before[input.batch as usize].clone());
+            input.batch = (self.batches.len() - 1) as u32;
+        }
+        Ok(())
+    }
+}
+
+/// About `wanted` of `count` rows, from places spread evenly.
+fn spread(count: usize, wanted: usize) -> RowSelection {
+    let each = wanted.div_ceil(SAMPLED_PLACES);
+    let place = |n: usize| n * count / SAMPLED_PLACES;
+    let ranges = (0..SAMPLED_PLACES).map(|n| place(n)..(place(n) + each).min(place(n + 1)));
+    RowSelection::from_consecutive_ranges(ranges.filter(|range| !range.is_empty()), count)
+}
+
+/// One file, and where in it the merge is.
+struct Input {
+    reader: ParquetRecordBatchReader,
+    schema: SchemaRef,
+    /// The number of its batch in the slice.
+    batch: u32,
+    at: usize,
+    rows: usize,
+    services: StringArray,
+    messages: StringArray,
+    micros: Vec<i64>,
+    nanos: Vec<i16>,
+}
+
+impl Input {
+    fn new(bytes: Bytes, schema: &SchemaRef) -> Result<Self, FormatError> {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+        let none = StringArray::new_null(0);
+        Ok(Self {
+            reader: reader.with_batch_size(BATCH_ROWS).build()?,
+            schema: SchemaRef::clone(schema),
+            batch: 0,
+            at: 0,
+            rows: 0,
+            services: none.clone(),
+            messages: none,
+            micros: vec![],
+            nanos: vec![],
+        })
+    }
+
+    /// The next batch, which is to be number `number`.
+    fn next_batch(&mut self, number: usize) -> Result<Option<RecordBatch>, FormatError> {
+        (self.at, self.rows) = (0, 0);
+        let Some(batch) = self.reader.next().transpose()? else { return Ok(None) };
+        let batch = align(&batch, &self.schema)?;
+        self.services = batch[SERVICE].as_string::<i32>().clone();
+        self.messages = batch[MESSAGE].as_string::<i32>().clone();
+        self.micros = batch[TIMESTAMP].as_primitive::<TimestampMicrosecondType>().values().to_vec();
+        self.nanos = batch[NANOS].as_primitive::<Int16Type>().values().to_vec();
+        (self.batch, self.rows) = (number as u32, batch.num_rows());
+        Ok(Some(batch))
+    }
+
+    fn row(&self, order: RowOrder) -> Row {
+        let shape = order.shape_of(text_at(&self.messages, self.at));
+        let (micros, nanos) = (self.micros[self.at], self.nanos[self.at]);
+        Row { micros, batch: self.batch, row: self.at as u32, shape, nanos }
+    }
+
+    /// The place of its next row in the order; `input` is its own number.
+    fn key(&self, input: usize, order: RowOrder) -> Key<'_> {
+        let service = text_at(&self.services, self.at);
+        let Row { shape, micros, nanos, .. } = self.row(order);
+        (service.is_none(), service, order.slice_of(micros), shape, micros, nanos, input)
+    }
+}
+
+fn text_at(texts: &StringArray, row: usize) -> Option<&str> {
+    texts.is_valid(row).then(|| texts.value(row))
+}
+
+/// Whether there is no service, the service, slice, shape, micros and nanos of a row, and its input.
+type Key<'a> = (bool, Option<&'a str>, i64, u32, i64, i16, usize);
+
+/// The next row of an input; the heap's greatest is the first in order.
+#[derive(PartialEq, Eq)]
+struct Head {
+    service: Option<String>,
+    slice: i64,
+    shape: u32,
+    micros: i64,
+    nanos: i16,
+    input: usize,
+}
+
+impl Head {
+    fn new((_, service, slice, shape, micros, nanos, input): Key<'_>) -> Self {
+        Self { service: service.map(str::to_owned), slice, shape, micros, nanos, input }
+    }
+
+    fn key(&self) -> Key<'_> {
+        let service = self.service.as_deref();
+        (service.is_none(), service, self.slice, self.shape, self.micros, self.nanos, self.input)
+    }
+}
+
+impl Ord for Head {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.key().cmp(&self.key())
+    }
+}
+
+impl PartialOrd for Head {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}

@@ -1,0 +1,208 @@
+//! Searching texts: token indexes leave pages closed, and no answer is other than without them.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Int16Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::util::pretty::pretty_format_batches;
+use loglake_format::EncoderSettings;
+use loglake_format::index::IndexDirectory;
+use loglake_model::{Column, ColumnType, MESSAGE, NameForm, SERVICE, TableSchema};
+use object_store::memory::InMemory;
+
+use super::integers;
+use crate::QueryEngine;
+use crate::testing::{SmallLake, writer_id};
+
+const ROWS: i64 = 20_000;
+const PAGE_ROWS: usize = 1_000;
+/// 2026-11-01T12:00:00Z in microseconds since the epoch.
+const NOON: i64 = 1_793_534_400_000_000;
+
+fn message(n: i64) -> String {
+    let id = (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    match n {
+        7_777 => "a quetzalcoatl-58213 was seen at 10% of_it".to_owned(),
+        12_345 => "straße, \u{212a}elvin and NEEDLES".to_owned(),
+        n if n % 3_000 == 17 => format!("java.io.IOException: reset {id:x}"),
+        n if n % 2 == 0 => format!("request {id:016x} took {} ms", n % 997),
+        n => format!("cache miss of key {} by {id:x}", n % 89),
+    }
+}
+
+fn trace(n: i64) -> String {
+    format!("{:032x}", (n as u128 / 3 + 1).wrapping_mul(0x0123_4567_89ab_cdef_fedc_ba98_7654_3211))
+}
+
+fn records() -> RecordBatch {
+    let texts = |text: &dyn Fn(i64) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values((0..ROWS).map(text)))
+    };
+    let mut fields = TableSchema::time_fields().to_vec();
+    fields.extend([SERVICE, MESSAGE, "trace_id"].map(|n| Field::new(n, DataType::Utf8, true)));
+    fields.push(Field::new("seq", DataType::Int64, true));
+    let times = (0..ROWS).map(|n| NOON + n * 1_000);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC")),
+        Arc::new(Int16Array::from_iter_values((0..ROWS).map(|_| 0))),
+        texts(&|_| "api".to_owned()),
+        texts(&message),
+        texts(&trace),
+        Arc::new(Int64Array::from_iter_values(0..ROWS)),
+    ];
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+/// The records in `indexed`, a file with an index, and in `plain`, in memory.
+async fn engine() -> QueryEngine {
+    let lake = SmallLake::empty(Arc::new(InMemory::new()), Some(writer_id(1)));
+    let (indexed, plain) = (lake.table("indexed").await, lake.table("plain").await);
+    let trace_id = Column::new("trace_id", ColumnType::String, NameForm::Nested);
+    for table in [&indexed, &plain] {
+        table.add_columns(std::slice::from_ref(&trace_id)).await.unwrap();
+    }
+    let settings = EncoderSettings { page_rows_max: PAGE_ROWS, ..EncoderSettings::default() };
+    lake.commit_rows(&indexed, writer_id(2), (None, 0), records(), &settings).await;
+    lake.fresh.hold(plain.id(), loglake_model::SegmentSeq(0), records());
+    lake.engine()
+}
+
+/// The pages whose rows a scan took from its file at most, by what `EXPLAIN ANALYZE` counted.
+async fn pages_read(engine: &QueryEngine, filter: &str) -> u64 {
+    let sql = format!("explain analyze select seq from indexed where {filter}");
+    let plan =
+        pretty_format_batches(&super::rows(engine, &sql).await.unwrap()).unwrap().to_string();
+    let Some(scan) = plan.lines().find(|line| line.contains("DataSourceExec")) else { return 0 };
+    let count = |name: &str| -> u64 {
+        let (_, rest) = scan.split_once(&format!("{name}=")).unwrap_or(("", "0"));
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap()
+    };
+    let rows = count("pushdown_rows_matched") + count("pushdown_rows_pruned");
+    assert!(rows > 0, "{scan}");
+    rows.div_ceil(PAGE_ROWS as u64)
+}
+
+#[tokio::test]
+async fn answers_are_the_same_with_an_index_and_without() {
+    let engine = engine().await;
+    for filter in [
+        "message like '%quetzalcoatl%'",
+        "message like '%etzalcoa%'",
+        "message like '%quetzalcoatl-58213%'",
+        r"message like '%10\% of\_it'",
+        "message ilike '%QUETZAL%'",
+        "message ilike '%KELVIN%'",
+        "message ilike '%stra_e%'",
+        "message like '%xception%' or message like '%quetzal%'",
+        "message not like '%a%'",
+        "not (message not like '%IOException%')",
+        "not (message like '%request%' or seq > 100)",
+        "message ~ 'IO[A-Z]xception'",
+        "message ~* 'ioexception: (reset|refused)'",
+        "message ~ '^a quetz|^stra'",
+        "message !~ 'request|cache'",
+        "has_token(message, 'quetzalcoatl-58213')",
+        "has_token(message, 'quetzal')",
+        "has_token(message, '58213')",
+        "match(message, 'SEEN quetzalcoatl')",
+        "match(message, 'needles straße')",
+        "match(message, 'kelvin')",
+        "match_phrase(message, 'was SEEN at')",
+        "match_phrase(message, 'seen was')",
+        "contains(message, 'java.io')",
+        "starts_with(message, 'java')",
+        "message like '%request%' and message like '%took%'",
+        "message in ('nothing', 'a quetzalcoatl-58213 was seen at 10% of_it')",
+        "message = 'a quetzalcoatl-58213 was seen at 10% of_it'",
+        "message is null or message like '%NEEDLES'",
+        "case when seq = 1 then true else message like '%quetzal%' end",
+    ] {
+        let of = |table: &str| format!("select seq from {table} where {filter} order by seq");
+        let expected = integers(&engine, &of("plain")).await;
+        assert_eq!(integers(&engine, &of("indexed")).await, expected, "{filter}");
+    }
+    for n in [0, 1, 7_777, ROWS - 1] {
+        for table in ["plain", "indexed"] {
+            let sql =
+                format!("select seq from {table} where trace_id = '{}' order by seq", trace(n));
+            assert!(integers(&engine, &sql).await.contains(&n));
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_pages_that_may_hold_the_words_are_read() {
+    let engine = engine().await;
+    for (filter, pages_max) in [
+        ("message like '%quetzalcoatl%'", 1),
+        ("message like '%etzalcoa%'", 1),
+        ("message ilike '%QUETZAL%'", 1),
+        ("message ~ 'quetzal.*seen'", 1),
+        ("message like '%zebra%'", 0),
+        ("has_token(message, '58213')", 2),
+        ("match(message, 'seen quetzalcoatl')", 1),
+        ("message like '%NEEDLES' or message like '%quetzal%'", 2),
+        ("message like '%xception%'", 7),
+        ("message like '%request%'", 20),
+    ] {
+        let pages = pages_read(&engine, filter).await;
+        assert!(pages <= pages_max, "{pages} pages for {filter}");
+    }
+    let pages = pages_read(&engine, &format!("trace_id = '{}'", trace(9_000))).await;
+    assert!((1..=2).contains(&pages), "{pages}");
+    let pages = pages_read(&engine, "trace_id in ('nobody', 'nothing')").await;
+    assert!(pages <= 1, "{pages}");
+}
+
+/// A section whose bytes are not those that were written narrows nothing.
+#[tokio::test]
+async fn a_damaged_index_is_not_used() {
+    use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+
+    let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let lake = SmallLake::empty(Arc::clone(&bucket), Some(writer_id(1)));
+    let table = lake.table("indexed").await;
+    let trace_id = Column::new("trace_id", ColumnType::String, NameForm::Nested);
+    table.add_columns(&[trace_id]).await.unwrap();
+    let settings = EncoderSettings { page_rows_max: PAGE_ROWS, ..EncoderSettings::default() };
+    lake.commit_rows(&table, writer_id(2), (None, 0), records(), &settings).await;
+    let version = table.refresh().await.unwrap();
+    let file = version.files().next().unwrap();
+    let path: Path = table.root().parts().chain(file.path.parts()).collect();
+    let mut bytes = bucket.get(&path).await.unwrap().bytes().await.unwrap().to_vec();
+    let directory = IndexDirectory::of_file(&bytes.clone().into()).unwrap();
+    for section in directory.sections() {
+        bytes[section.range().start as usize + 20] ^= 1;
+    }
+    bucket.put(&path, bytes.into()).await.unwrap();
+    let sql = "select seq from indexed where message like '%quetzalcoatl%'";
+    assert_eq!(integers(&lake.engine(), sql).await, [7_777]);
+}
+
+/// The newest rows are found by their keys first; the answer is that of one step.
+#[tokio::test]
+async fn the_newest_rows_of_a_search_are_those_of_a_whole_sort() {
+    let engine = engine().await;
+    for (filter, limit) in [
+        ("true", 5),
+        ("message like '%request%'", 100),
+        ("message like '%xception%'", 100),
+        ("message like '%zebra%'", 10),
+        ("seq % 7 = 3", 10),
+    ] {
+        for order in ["timestamp desc", "timestamp", "timestamp desc, seq"] {
+            let of = |table: &str, limit: i64| {
+                let sql =
+                    format!("select seq, message from {table} where {filter} order by {order}");
+                format!("select seq from ({sql} limit {limit}) as found")
+            };
+            let expected = integers(&engine, &of("plain", ROWS + 1)).await;
+            let expected = &expected[..expected.len().min(limit as usize)];
+            let found = integers(&engine, &of("indexed", limit)).await;
+            assert_eq!(found, expected, "{filter} {order}");
+        }
+    }
+}
