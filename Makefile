@@ -49,7 +49,7 @@ bench: setup $(PACKAGES) ## Beside ClickHouse and DuckDB on the same records (re
 	cargo build --release --bin loglake
 	$(VENV)/bin/pip install -q -r tests/bench/requirements.txt
 	@test -f $(BENCH_INPUT) || tests/bench/records.sh $(BENCH_INPUT)
-	$(PYTHON) tests/bench/bench.py --bin $(CARGO_TARGET_DIR)/release/loglake --input $(BENCH_INPUT) --work $(CACHE)/bench/work
+	$(PYTHON) tests/bench/bench.py --bin $(CARGO_TARGET_DIR)/release/loglake --input $(BENCH_INPUT) --work $(CACHE)/bench/work --out docs
 
 SEEDS ?= 200
 FROM ?= 0

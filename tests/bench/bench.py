@@ -1,92 +1,103 @@
 #!/usr/bin/env python3
 """loglake beside ClickHouse (chdb) and DuckDB, on the same records, in one run.
 
-    bench.py --bin PATH [--input FILE.ndjson] [--rows N] [--work DIR] [--only loglake,clickhouse,duckdb]
+    bench.py --bin PATH --input FILE.ndjson [--work DIR] [--systems loglake,clickhouse,…] [--out DIR]
 
-Times of one run are to be read as ratios: the machine is shared and its speed drifts. CPU is that of
-the whole server process (loglake) or of this process's child that loads (the others, in process:
-no HTTP, no fsync). Queries are warm medians.
+Times of one run are to be read as ratios: the machine is shared and its speed drifts. Load is CPU of the
+whole server (loglake, over HTTP, synced, committed, indexed) or of the process that loads (the others, in
+process: no HTTP, no fsync). Each question is asked once cold (a fresh process, its files dropped from the
+page cache), then warm, with another literal each time; answers are compared.
 """
 import argparse
 import json
+import os
 import pathlib
 import shutil
 import statistics
 import sys
 
-from lake import Lake
-from peers import run_peer
+import answers
+import plot
+from lake import Lake, drop_from_page_cache
+from peers import PEERS, Peer
+from questions import Literals, questions
 
-RUNS = 15
-
-# name, loglake, ClickHouse and DuckDB: the same question in each one's words.
-QUESTIONS = [
-    ("count all",
-     "SELECT count(*) FROM logs",
-     "SELECT count() FROM logs",
-     "SELECT count(*) FROM logs"),
-    ("count by level, 1 h",
-     "SELECT level, count(*) AS n FROM logs WHERE timestamp >= '2026-11-01T05:00:00Z' "
-     "AND timestamp < '2026-11-01T06:00:00Z' GROUP BY level ORDER BY level",
-     "SELECT level, count() AS n FROM logs WHERE timestamp >= '2026-11-01 05:00:00' "
-     "AND timestamp < '2026-11-01 06:00:00' GROUP BY level ORDER BY level",
-     "SELECT level, count(*) AS n FROM logs WHERE timestamp >= '2026-11-01 05:00:00' "
-     "AND timestamp < '2026-11-01 06:00:00' GROUP BY level ORDER BY level"),
-    ("per-minute histogram, one service, 2 h",
-     "SELECT date_trunc('minute', timestamp) AS minute, count(*) AS n FROM logs WHERE service = 'checkout' "
-     "AND timestamp >= '2026-11-01T05:00:00Z' AND timestamp < '2026-11-01T07:00:00Z' GROUP BY 1 ORDER BY 1",
-     "SELECT toStartOfMinute(timestamp) AS minute, count() AS n FROM logs WHERE service = 'checkout' "
-     "AND timestamp >= '2026-11-01 05:00:00' AND timestamp < '2026-11-01 07:00:00' GROUP BY 1 ORDER BY 1",
-     "SELECT date_trunc('minute', timestamp) AS minute, count(*) AS n FROM logs WHERE service = 'checkout' "
-     "AND timestamp >= '2026-11-01 05:00:00' AND timestamp < '2026-11-01 07:00:00' GROUP BY 1 ORDER BY 1"),
-    ("top 10 hosts by errors",
-     "SELECT host, count(*) AS n FROM logs WHERE level = 'ERROR' GROUP BY host ORDER BY n DESC, host LIMIT 10",
-     "SELECT host, count() AS n FROM logs WHERE level = 'ERROR' GROUP BY host ORDER BY n DESC, host LIMIT 10",
-     "SELECT host, count(*) AS n FROM logs WHERE level = 'ERROR' GROUP BY host ORDER BY n DESC, host LIMIT 10"),
-    ("latest 100 errors of a service",
-     "SELECT timestamp, message FROM logs WHERE service = 'checkout' AND level = 'ERROR' ORDER BY timestamp DESC LIMIT 100",
-     "SELECT timestamp, message FROM logs WHERE service = 'checkout' AND level = 'ERROR' ORDER BY timestamp DESC LIMIT 100",
-     "SELECT timestamp, message FROM logs WHERE service = 'checkout' AND level = 'ERROR' ORDER BY timestamp DESC LIMIT 100"),
-    ("rare word over everything",
-     "SELECT count(*) FROM logs WHERE message LIKE '%quetzalcoatl%'",
-     "SELECT count() FROM logs WHERE message LIKE '%quetzalcoatl%'",
-     "SELECT count(*) FROM logs WHERE message LIKE '%quetzalcoatl%'"),
-]
+ROUNDS = 15
+SYSTEMS = ["loglake", *PEERS]
 
 
-def first_number(rows):
-    return next(iter(rows[0].values())) if isinstance(rows[0], dict) else rows[0][0]
+def measure(ask, asked):
+    """Seconds of the median of warm rounds over the literals, and the answer to each literal."""
+    given = [ask(sql)[1] for sql in asked]
+    times = [ask(asked[n % len(asked)])[0] for n in range(max(ROUNDS, len(asked)))]
+    return statistics.median(times), given
 
 
-def loglake(binary, source, work):
-    """Loads the source, then asks every question; the figures of loglake."""
-    with Lake(binary, work / "loglake") as lake:
-        loaded = lake.load(source)
-        cpu, memory = lake.cpu_seconds(), lake.peak_memory_mb()
-        times = []
-        for _, sql, _, _ in QUESTIONS:
-            lake.ask(sql)
-            times.append(statistics.median(lake.timed(sql) for _ in range(RUNS)))
-        rows = first_number(lake.ask("SELECT count(*) AS n FROM logs"))
-        size = lake.bytes_of_tables()
-        return {"rows": rows, "loaded": loaded, "cpu": cpu, "bytes": size, "memory": memory, "times": times}
+def loglake(binary, source, work, asked):
+    with Lake(binary, work) as lake:
+        rows = lake.load(source)
+        figures = {"rows": rows, "cpu": lake.cpu_seconds(), "memory": lake.peak_memory_mb()}
+        figures["bytes"] = lake.bytes_of_tables()
+        warm = [measure(lake.timed, each) for each in asked]
+    cold = []
+    for each in asked:
+        drop_from_page_cache(work)
+        with Lake(binary, work) as lake:
+            cold.append(lake.timed(each[0])[0])
+    return figures | {"warm": [t for t, _ in warm], "answers": [a for _, a in warm], "cold": cold}
 
 
-def table(figures):
+def peer(name, source, work, asked):
+    with Peer(name, work) as process:
+        figures = process.load(source)
+        warm = [measure(process.timed, each) for each in asked]
+    cold = []
+    for each in asked:
+        drop_from_page_cache(work)
+        with Peer(name, work) as process:
+            process.open()
+            cold.append(process.timed(each[0])[0])
+    return figures | {"warm": [t for t, _ in warm], "answers": [a for _, a in warm], "cold": cold}
+
+
+def table(figures, asked):
     """The figures side by side, as Markdown."""
     names = list(figures)
-    lines = ["| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    lines = ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
 
     def row(label, cell):
         lines.append(f"| {label} | " + " | ".join(cell(figures[n]) for n in names) + " |")
 
-    row("rows", lambda f: f"{f['rows']:,}")
     row("rows per CPU-second until on disk", lambda f: f"{f['rows'] / f['cpu']:,.0f}")
     row("bytes per row", lambda f: f"{f['bytes'] / f['rows']:.1f}")
     row("peak memory while loading, MB", lambda f: f"{f['memory']:,.0f}")
-    for i, question in enumerate(QUESTIONS):
-        row(question[0] + ", ms", lambda f, i=i: f"{f['times'][i] * 1000:.1f}")
+    for n, question in enumerate(asked):
+        row(question.name + ", ms warm / cold", lambda f, n=n: f"{f['warm'][n] * 1000:.1f} / {f['cold'][n] * 1000:.0f}")
     return "\n".join(lines)
+
+
+PAGE = """# Benchmarks
+
+Written by `make bench`. {rows:,} records, {megabytes:,.0f} MB of NDJSON, loaded and asked in one run on one machine with
+{cores} cores, which others share and which drifts: read each line as ratios.
+
+loglake's records went over HTTP, were synced to disk before each acknowledgement, and are committed to a Delta
+table and indexed at the end; the others read the file themselves, in process, and sync nothing. Each question
+is asked once cold (a fresh process, its files dropped from the page cache), then warm, with other literals each
+time (median of {rounds}); loglake over HTTP, the others in process. No system answers from a kept result.
+{differences}
+
+{table}
+
+![Warm times](benchmarks.svg)
+"""
+
+
+def page(figures, asked, source, different):
+    said = "All systems gave the same answers." if not different else "Answers differed:\n\n" + "\n".join(f"- {d}" for d in different)
+    rows = next(iter(figures.values()))["rows"]
+    return PAGE.format(rows=rows, megabytes=source.stat().st_size / 1e6, cores=os.cpu_count(), rounds=ROUNDS,
+                       differences=said, table=table(figures, asked))
 
 
 def main():
@@ -94,24 +105,27 @@ def main():
     p.add_argument("--bin", required=True, type=pathlib.Path)
     p.add_argument("--input", required=True, type=pathlib.Path)
     p.add_argument("--work", type=pathlib.Path, default=pathlib.Path("bench-work"))
-    p.add_argument("--only", default="loglake,clickhouse,duckdb")
+    p.add_argument("--systems", default=",".join(SYSTEMS))
+    p.add_argument("--out", type=pathlib.Path)
     a = p.parse_args()
+    asked = questions(Literals(a.input))
     figures = {}
-    for name in a.only.split(","):
-        shutil.rmtree(a.work / name, ignore_errors=True)
-        (a.work / name).mkdir(parents=True)
-        print(f"{name}: loading", file=sys.stderr, flush=True)
-        if name == "loglake":
-            figures[name] = loglake(a.bin, a.input, a.work)
-        else:
-            column = {"clickhouse": 2, "duckdb": 3}[name]
-            figures[name] = run_peer(name, a.input, a.work / name, [q[column] for q in QUESTIONS], RUNS)
-        shutil.rmtree(a.work / name, ignore_errors=True)
-        (a.work / "figures.json").write_text(json.dumps(figures, indent=1))
-    counts = {f["rows"] for f in figures.values()}
-    print(table(figures))
-    if len(counts) != 1:
-        sys.exit(f"the systems do not hold the same number of rows: {counts}")
+    for name in a.systems.split(","):
+        work = a.work / name
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        print(f"{name}: loading, then asking", file=sys.stderr, flush=True)
+        texts = [q.asked(name.split("-")[0]) for q in asked]
+        figures[name] = loglake(a.bin, a.input, work, texts) if name == "loglake" else peer(name, a.input, work, texts)
+        shutil.rmtree(work, ignore_errors=True)
+        (a.work / "figures.json").write_text(json.dumps(figures, indent=1, default=str))
+    different = answers.differences(figures, asked)
+    print(table(figures, asked))
+    if a.out:
+        (a.out / "benchmarks.md").write_text(page(figures, asked, a.input, different))
+        (a.out / "benchmarks.svg").write_text(plot.svg(figures, [q.name for q in asked]))
+    if different:
+        sys.exit("answers differ:\n" + "\n".join(different))
 
 
 if __name__ == "__main__":

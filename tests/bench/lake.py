@@ -25,6 +25,14 @@ def blocks(path):
             yield block + f.readline()
 
 
+def drop_from_page_cache(folder):
+    for file in pathlib.Path(folder).rglob("*"):
+        if file.is_file():
+            with open(file, "rb") as f:
+                os.fsync(f.fileno())
+                os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 class Lake:
     def __init__(self, binary, data):
         self.binary, self.data = binary, pathlib.Path(data)
@@ -32,7 +40,7 @@ class Lake:
         self.connection = None
 
     def __enter__(self):
-        self.log = open(self.data.parent / "loglake.log", "wb")
+        self.log = open(self.data / "loglake.log", "ab")
         self.process = subprocess.Popen(
             [self.binary, "serve", "--data", self.data / "lake", "--http", f"127.0.0.1:{self.http}",
              "--grpc", f"127.0.0.1:{self.grpc}"], stderr=self.log, stdout=self.log)
@@ -101,8 +109,8 @@ class Lake:
 
     def timed(self, sql):
         start = time.perf_counter()
-        self.ask(sql)
-        return time.perf_counter() - start
+        answer = self.ask(sql)
+        return time.perf_counter() - start, answer
 
     def cpu_seconds(self):
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()

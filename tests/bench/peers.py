@@ -3,7 +3,6 @@ import json
 import multiprocessing
 import pathlib
 import resource
-import statistics
 import time
 
 COLUMNS = [
@@ -14,6 +13,94 @@ COLUMNS = [
     ("duration_ms", "Nullable(Float64) CODEC(ZSTD(1))"), ("bytes", "Nullable(Int64) CODEC(ZSTD(1))"),
     ("client_ip", "String CODEC(ZSTD(1))"), ("path", "String CODEC(ZSTD(1))"), ("method", "LowCardinality(String)"),
 ]
+INDEXES = ", INDEX words message TYPE tokenbf_v1(32768, 3, 0) GRANULARITY 1, INDEX ids trace_id TYPE bloom_filter(0.01) GRANULARITY 1"
+
+
+class ClickHouse:
+    def __init__(self, work, indexes=""):
+        from chdb import session
+        self.indexes = indexes
+        self.db = session.Session(str(work / "chdb"))
+
+    def load(self, source):
+        columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS)
+        self.db.query("CREATE DATABASE IF NOT EXISTS bench")
+        self.db.query(f"CREATE TABLE bench.logs ({columns}{self.indexes}) ENGINE = MergeTree ORDER BY (service, timestamp)")
+        self.db.query(f"INSERT INTO bench.logs SELECT * FROM file('{source}', 'JSONEachRow') "
+                      "SETTINGS date_time_input_format = 'best_effort', input_format_null_as_default = 1")
+        self.db.query("OPTIMIZE TABLE bench.logs FINAL")
+
+    def open(self):
+        self.db.query("USE bench")
+        self.db.query("SET use_query_condition_cache = 0")
+
+    def ask(self, sql):
+        return [json.loads(line) for line in str(self.db.query(sql, "JSONEachRow")).splitlines()]
+
+    def size(self):
+        size = self.db.query("SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND table = 'logs'")
+        return int(str(size).strip())
+
+
+class DuckDb:
+    def __init__(self, work):
+        import duckdb
+        self.file = work / "logs.parquet"
+        self.db = duckdb.connect()
+        self.db.execute("SET TimeZone = 'UTC'")
+
+    def load(self, source):
+        self.db.execute(f"COPY (SELECT * FROM read_json('{source}', format = 'newline_delimited') ORDER BY service, timestamp) "
+                        f"TO '{self.file}' (FORMAT parquet, COMPRESSION zstd)")
+
+    def open(self):
+        self.db.execute(f"CREATE VIEW IF NOT EXISTS logs AS SELECT * FROM read_parquet('{self.file}')")
+
+    def ask(self, sql):
+        return self.db.execute(sql).fetchall()
+
+    def size(self):
+        return self.file.stat().st_size
+
+
+PEERS = {
+    "clickhouse": ClickHouse,
+    "clickhouse-indexed": lambda work: ClickHouse(work, INDEXES),
+    "duckdb": DuckDb,
+}
+
+
+def serve(name, work, pipe):
+    """Does what comes over the pipe until it closes."""
+    system = PEERS[name](work)
+    while True:
+        try:
+            what, argument = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send((None, ACTIONS[what](system, argument)))
+        except Exception as error:  # told to the caller, who ends
+            pipe.send((repr(error), None))
+
+
+def load(system, source):
+    before = cpu()
+    system.load(source)
+    system.open()
+    used, memory = cpu() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    (count,) = system.ask("SELECT count(*) AS n FROM logs")
+    rows = next(iter(count.values())) if isinstance(count, dict) else count[0]
+    return {"rows": int(rows), "cpu": used, "memory": memory, "bytes": system.size()}
+
+
+def timed(system, sql):
+    start = time.perf_counter()
+    answer = system.ask(sql)
+    return time.perf_counter() - start, answer
+
+
+ACTIONS = {"load": load, "open": lambda system, _: system.open(), "timed": timed}
 
 
 def cpu():
@@ -21,62 +108,35 @@ def cpu():
     return usage.ru_utime + usage.ru_stime
 
 
-def peak_memory_mb():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+class Peer:
+    """A process with one system in it."""
 
+    def __init__(self, name, work):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(name, pathlib.Path(work).resolve(), theirs))
+        self.process.start()
+        theirs.close()
 
-def size_of(folder):
-    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    def __enter__(self):
+        return self
 
+    def __exit__(self, *_):
+        self.pipe.close()
+        self.process.join()
 
-def clickhouse(source, work):
-    from chdb import session
-    db = session.Session(str(work / "chdb"))
-    columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS)
-    db.query("CREATE DATABASE IF NOT EXISTS bench")
-    db.query(f"CREATE TABLE bench.logs ({columns}) ENGINE = MergeTree ORDER BY (service, timestamp)")
-    db.query(f"INSERT INTO bench.logs SELECT * FROM file('{source}', 'JSONEachRow') "
-             "SETTINGS date_time_input_format = 'best_effort', input_format_null_as_default = 1")
-    db.query("OPTIMIZE TABLE bench.logs FINAL")
-    db.query("USE bench")
-    size = int(str(db.query("SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND table = 'logs'")).strip())
-    rows = int(str(db.query("SELECT count() FROM logs")).strip())
-    return (lambda sql: str(db.query(sql, "JSONEachRow"))), rows, size
+    def call(self, what, argument=None):
+        self.pipe.send((what, argument))
+        error, answer = self.pipe.recv()
+        if error:
+            raise RuntimeError(f"{what} {argument}: {error}")
+        return answer
 
+    def load(self, source):
+        return self.call("load", str(pathlib.Path(source).resolve()))
 
-def duckdb(source, work):
-    import duckdb
-    db = duckdb.connect()
-    db.execute("SET TimeZone = 'UTC'")
-    file = work / "logs.parquet"
-    db.execute(f"COPY (SELECT * FROM read_json('{source}', format = 'newline_delimited') ORDER BY service, timestamp) "
-               f"TO '{file}' (FORMAT parquet, COMPRESSION zstd)")
-    db.execute(f"CREATE VIEW logs AS SELECT * FROM read_parquet('{file}')")
-    rows = db.execute("SELECT count(*) FROM logs").fetchone()[0]
-    return (lambda sql: db.execute(sql).fetchall()), rows, size_of(work)
+    def open(self):
+        return self.call("open")
 
-
-def measure(name, source, work, questions, runs, answer):
-    before = cpu()
-    ask, rows, size = {"clickhouse": clickhouse, "duckdb": duckdb}[name](source, work)
-    figures = {"rows": rows, "cpu": cpu() - before, "bytes": size, "memory": peak_memory_mb(), "times": []}
-    for sql in questions:
-        ask(sql)
-        times = []
-        for _ in range(runs):
-            start = time.perf_counter()
-            ask(sql)
-            times.append(time.perf_counter() - start)
-        figures["times"].append(statistics.median(times))
-    answer.write_text(json.dumps(figures))
-
-
-def run_peer(name, source, work, questions, runs):
-    answer = pathlib.Path(work) / "figures.json"
-    process = multiprocessing.get_context("spawn").Process(
-        target=measure, args=(name, str(pathlib.Path(source).resolve()), pathlib.Path(work).resolve(), questions, runs, answer))
-    process.start()
-    process.join()
-    if process.exitcode != 0:
-        raise RuntimeError(f"{name} failed")
-    return json.loads(answer.read_text())
+    def timed(self, sql):
+        return self.call("timed", sql)
