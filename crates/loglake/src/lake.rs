@@ -84,6 +84,7 @@ impl Lake {
                 catalog: Arc::clone(&dependencies.catalog),
                 coordinator: Arc::clone(&lake.coordinator),
                 clock: Arc::clone(&dependencies.clock),
+                encoder: settings.ingest().encoder,
             };
             lake.tasks.spawn(maintain(upkeep, lake.stop.clone()));
             lake.tasks.spawn(recover_orphans(

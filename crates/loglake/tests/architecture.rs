@@ -14,7 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("coord", &["model"]),
     ("ingest", &["model", "format", "wal", "table", "coord"]),
     ("query", &["model", "format", "wal", "table", "coord"]),
-    ("maintain", &["model", "table", "wal", "coord"]),
+    ("maintain", &["model", "format", "table", "wal", "coord"]),
     ("server", &["model", "receive", "table", "coord", "ingest", "query"]),
     ("sim", &["model", "format", "wal", "table", "coord", "ingest", "query", "maintain"]),
     (

@@ -2,6 +2,7 @@
 //!
 //! | what | removes | safe, because |
 //! |---|---|---|
+//! | [`compact`](Compactor) | small files of a table, for larger ones with the same rows | the commit is refused when one of them is gone |
 //! | [`vacuum`] | data files that the table does not name | files named before a vacuum's commit cannot be committed after it |
 //! | [`keys`] | claims of idempotency keys | the promise they hold ends after a day |
 //! | [`logs`] | seals and floors of writers long gone | no process lives that could still write to their logs |
@@ -14,12 +15,15 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod age;
+mod compact;
 mod error;
 pub mod keys;
 pub mod logs;
+mod pace;
 mod schedule;
 mod upkeep;
 pub mod vacuum;
 
+pub use compact::Compactor;
 pub use error::MaintainError;
 pub use upkeep::{MaintainDependencies, maintain};

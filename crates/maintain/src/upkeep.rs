@@ -1,24 +1,28 @@
-//! The loop: what is due, whose duty it is, and that.
+//! The loops: what is due, whose duty it is, and that.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use loglake_coord::Coordinator;
+use loglake_format::EncoderSettings;
 use loglake_model::{Clock, Timestamp};
-use loglake_table::Catalog;
+use loglake_table::{Catalog, Table};
 use loglake_wal::Reader;
 use object_store::ObjectStore;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::pace::Paces;
 use crate::schedule::is_due;
-use crate::{MaintainError, keys, logs, vacuum};
+use crate::{Compactor, MaintainError, keys, logs, vacuum};
 
 /// How often is looked at what is due.
 const LOOK_EVERY: Duration = Duration::from_secs(3600);
 const VACUUM_EVERY: Duration = Duration::from_secs(24 * 3600);
 const SWEEP_KEYS_EVERY: Duration = Duration::from_secs(6 * 3600);
 const SWEEP_LOGS_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// How often is looked for tables that changed.
+const COMPACT_EVERY: Duration = Duration::from_secs(60);
 
 /// What upkeep works with.
 #[derive(Clone)]
@@ -28,14 +32,56 @@ pub struct MaintainDependencies {
     pub coordinator: Arc<dyn Coordinator>,
     /// Decides when to work, never what may be removed.
     pub clock: Arc<dyn Clock>,
+    /// How files are laid out.
+    pub encoder: EncoderSettings,
 }
 
 /// Keeps the bucket tidy until `stop`.
 pub async fn maintain(dependencies: MaintainDependencies, stop: CancellationToken) {
+    let compacting = keep_compact(&dependencies, &stop);
+    tokio::join!(compacting, keep_tidy(&dependencies, &stop));
+}
+
+/// Compacts each table soon after it has changed.
+async fn keep_compact(dependencies: &MaintainDependencies, stop: &CancellationToken) {
+    let compactor = Compactor {
+        store: Arc::clone(&dependencies.store),
+        clock: Arc::clone(&dependencies.clock),
+        encoder: dependencies.encoder.clone(),
+    };
+    let mut paces = Paces::default();
+    while stop.run_until_cancelled(sleep(COMPACT_EVERY)).await.is_some() {
+        for table in paces.due(dependencies.catalog.open_tables(), Instant::now()) {
+            let work = compact(dependencies, &compactor, &table);
+            match stop.run_until_cancelled(work).await {
+                None => return,
+                Some(Ok(())) => paces.looked(&table, Instant::now()),
+                Some(Err(e)) => {
+                    paces.looked(&table, Instant::now());
+                    tracing::warn!(table = %table.root(), "not compacted, to be tried again: {e}");
+                }
+            }
+        }
+    }
+}
+
+async fn compact(
+    dependencies: &MaintainDependencies,
+    compactor: &Compactor,
+    table: &Table,
+) -> Result<(), MaintainError> {
+    let duty = format!("compact {}/{}", table.tenant(), table.name());
+    if let Some(_duty) = dependencies.coordinator.try_duty(&duty).await? {
+        compactor.compact(table).await?;
+    }
+    Ok(())
+}
+
+async fn keep_tidy(dependencies: &MaintainDependencies, stop: &CancellationToken) {
     let mut last = dependencies.clock.now();
     while stop.run_until_cancelled(sleep(LOOK_EVERY)).await.is_some() {
         let now = dependencies.clock.now();
-        let round = Round { dependencies: &dependencies, after: last, until: now };
+        let round = Round { dependencies, after: last, until: now };
         let Some(ended) = stop.run_until_cancelled(round.run()).await else { return };
         if let Err(e) = ended {
             tracing::warn!("upkeep ended early and goes on at its next time: {e}");
@@ -69,8 +115,16 @@ impl Round<'_> {
         .await?;
         for tenant in catalog.tenants().await? {
             for name in catalog.tables(&tenant).await? {
+                // Opened here, a table that is new is compacted too.
+                let table = match catalog.table(&tenant, &name).await {
+                    Ok(Some(table)) => table,
+                    Ok(None) => continue,
+                    Err(e) => {
+                        tracing::warn!("{tenant}/{name} is not kept tidy: {e}");
+                        continue;
+                    }
+                };
                 let vacuum = async {
-                    let Some(table) = catalog.table(&tenant, &name).await? else { return Ok(()) };
                     vacuum::vacuum(store.as_ref(), &table, self.until, vacuum::GRACE).await?;
                     Ok(())
                 };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use loglake_coord::InProcess;
+use loglake_format::EncoderSettings;
 use loglake_maintain::{MaintainDependencies, keys, logs, maintain, vacuum::vacuum};
 use loglake_model::{
     Clock, ErrorKind, FileStats, Partition, PartitionBy, SegmentSeq, TableName, TenantName,
@@ -23,6 +24,9 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+#[path = "upkeep/compaction.rs"]
+mod compaction;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -247,6 +251,7 @@ async fn an_idle_lake_is_not_written_to_and_hardly_asked() {
         catalog: Arc::new(catalog(&store, clock.clone())),
         coordinator: Arc::new(InProcess::new()),
         clock,
+        encoder: EncoderSettings::default(),
         store,
     };
     let stop = CancellationToken::new();

@@ -14,13 +14,14 @@ use loglake_ingest::{
     ForwardError, FreshRows as Told, IngestDependencies, IngestSettings, Ingester, RequestKey,
     recover, recover_orphans,
 };
+use loglake_maintain::Compactor;
 use loglake_maintain::vacuum::vacuum;
 use loglake_model::{Clock, ErrorKind, PartitionBy, TenantName, WriterId};
 use loglake_query::{
     FreshAnswer, FreshError, FreshRows, FreshScan, QueryDeps, QueryEngine, QueryError,
     QueryRequest, QuerySettings, UpTo,
 };
-use loglake_table::{Catalog, TableSettings};
+use loglake_table::{Catalog, DataFile, Snapshot, TableSettings};
 use loglake_wal::{Reader, WalSettings};
 use object_store::ObjectStore;
 use tokio::runtime::{Builder, Runtime};
@@ -151,6 +152,7 @@ impl Parts {
                 CancellationToken::new(),
             ));
             tokio::spawn(self.clone().keep_vacuuming());
+            tokio::spawn(self.clone().keep_merging());
         }
         if self.roles.contains(&Role::Query) {
             let engine = self.engine(&dependencies, coordinator, ingester.clone());
@@ -280,6 +282,41 @@ impl Parts {
                 self.world.count("maintain: files were vacuumed");
             }
         }
+    }
+
+    /// Merges some files of a partition now and then, whether it is at rest or not.
+    async fn keep_merging(self) {
+        let store = self.store(View::Whole);
+        let catalog = self.catalog(Arc::clone(&store));
+        let encoder = ingest_settings().encoder;
+        let compactor = Compactor { store, clock: self.clock.clone(), encoder };
+        loop {
+            let (pause, table) =
+                self.world.dice(|dice| (dice.within(500..6_000), usize::from(dice.per_mille(300))));
+            sleep(Duration::from_millis(pause)).await;
+            let table = catalog.table(&TenantName::unnamed(), &table_name(table)).await;
+            let Ok(Some(table)) = table else { continue };
+            let Ok(version) = table.refresh().await else { continue };
+            let group = self.some_files(&version);
+            if group.len() > 1
+                && matches!(compactor.merge(&table, &version, &group).await, Ok(true))
+            {
+                self.world.count("maintain: files were merged");
+            }
+        }
+    }
+
+    /// Up to four files of the partition of one of them.
+    fn some_files(&self, version: &Snapshot) -> Vec<Arc<DataFile>> {
+        let mut files: Vec<&Arc<DataFile>> = version.files().collect();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        if files.is_empty() {
+            return vec![];
+        }
+        let one = self.world.dice(|dice| dice.within(0..files.len() as u64)) as usize;
+        let partition = files[one].partition;
+        let others = files[one..].iter().filter(|file| file.partition == partition);
+        others.take(4).map(|file| Arc::clone(file)).collect()
     }
 
     /// Asks for whole tables and holds the answers against the ledger.

@@ -132,6 +132,11 @@ impl Catalog {
         opened.into_iter().collect::<Result<Vec<_>, _>>().map(|_| count)
     }
 
+    /// The tables that this process has open, in no order. No I/O.
+    pub fn open_tables(&self) -> Vec<Arc<Table>> {
+        self.slots.lock().values().filter_map(|slot| slot.get()).cloned().collect()
+    }
+
     /// All tables in the bucket, in no order, as they are opened.
     async fn open_each(
         &self,

@@ -44,6 +44,7 @@ fn two_hundred_seeds_keep_every_promise() {
         "queries: another process told its rows",
         "routing: rows forwarded",
         "ingest: a writer was replaced",
+        "maintain: files were merged",
         "maintain: files were vacuumed",
     ] {
         assert!(counts.get(work).is_some_and(|count| *count > 200), "{work}: {counts:#?}");
