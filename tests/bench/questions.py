@@ -90,8 +90,8 @@ def questions(of):
         Question("rare word over everything", [{"word": w} for w in ["quetzalcoatl-58213", *of.rare]], {
             "default": found + "message LIKE '%{word}%' ORDER BY timestamp, message LIMIT 100"}),
         Question("an id in a message", [{"word": w} for w in of.ids], {
-            "default": found + "message LIKE '%{word}%' ORDER BY timestamp, message LIMIT 100",
             "clickhouse": found + "hasToken(message, '{word}') ORDER BY timestamp, message LIMIT 100",
+            "duckdb": found + "regexp_matches(message, '(^|[^a-zA-Z0-9]){word}($|[^a-zA-Z0-9])') ORDER BY timestamp, message LIMIT 100",
             "loglake": found + "has_token(message, '{word}') ORDER BY timestamp, message LIMIT 100"}),
         Question("one trace_id", [{"trace": t} for t in of.traces], {
             "default": found + "trace_id = '{trace}' ORDER BY timestamp, message"}),

@@ -22,6 +22,8 @@ pub(crate) struct Columns {
     parts: Vec<Vec<Option<ArrayRef>>>,
     rows: Vec<usize>,
     string_bytes: usize,
+    /// No row has more bytes of strings.
+    row_bytes_max: usize,
 }
 
 impl Columns {
@@ -33,6 +35,7 @@ impl Columns {
             schema.fields().iter().enumerate().map(|(at, f)| (f.name().as_str(), at)).collect();
         let mut parts = vec![vec![None; batches.len()]; schema.fields().len()];
         let mut string_bytes = 0;
+        let mut longest = vec![0; schema.fields().len()];
         for (number, batch) in batches.iter().enumerate() {
             for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
                 let name = field.name();
@@ -42,12 +45,13 @@ impl Columns {
                 let array = converted(name, array, schema.field(at).data_type())?;
                 if let Some(strings) = array.as_string_opt::<i32>() {
                     string_bytes += bytes_of(strings);
+                    longest[at] = longest_of(strings).max(longest[at]);
                 }
                 parts[at][number] = Some(array);
             }
         }
         let rows = batches.iter().map(RecordBatch::num_rows).collect();
-        Ok(Self { schema, parts, rows, string_bytes })
+        Ok(Self { schema, parts, rows, string_bytes, row_bytes_max: longest.iter().sum() })
     }
 
     /// How many rows each batch has.
@@ -86,6 +90,7 @@ impl Columns {
     /// Whether the strings of these rows can be gathered at once, within `bytes_max` bytes.
     pub(crate) fn fit(&self, rows: &[Row], bytes_max: usize) -> bool {
         self.string_bytes <= bytes_max
+            || self.row_bytes_max.saturating_mul(rows.len()) <= bytes_max
             || self.parts.iter().map(|parts| string_bytes(&strings(parts), rows)).sum::<usize>()
                 <= bytes_max
     }
@@ -120,6 +125,11 @@ fn bytes_of(strings: &StringArray) -> usize {
         (Some(first), Some(last)) => (last - first) as usize,
         _ => 0,
     }
+}
+
+fn longest_of(strings: &StringArray) -> usize {
+    let lengths = strings.value_offsets().windows(2).map(|ends| (ends[1] - ends[0]) as usize);
+    lengths.max().unwrap_or(0)
 }
 
 fn strings(parts: &[Option<ArrayRef>]) -> Vec<Option<&StringArray>> {

@@ -1,8 +1,7 @@
 //! The words of letters alone that a column's texts have, each with its pages.
 
-use std::collections::HashMap;
-
 use bytes::{Buf, BufMut};
+use hashbrown::HashMap;
 use memchr::memmem;
 
 use super::pages::Pages;
