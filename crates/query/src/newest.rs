@@ -48,12 +48,17 @@ fn qualifies(sort: &Sort) -> bool {
         && reads_one_table(&sort.input)
 }
 
-/// Whether a row of the plan is a row of one table, and nothing else is needed for it.
+/// Whether a row of the plan is a row of one table, the same one when it is asked for again.
 fn reads_one_table(plan: &LogicalPlan) -> bool {
+    let same_again = |exprs: &[Expr]| !exprs.iter().any(Expr::is_volatile);
     match plan {
-        LogicalPlan::TableScan(_) => true,
-        LogicalPlan::Filter(filter) => reads_one_table(&filter.input),
-        LogicalPlan::Projection(projection) => reads_one_table(&projection.input),
+        LogicalPlan::TableScan(scan) => same_again(&scan.filters),
+        LogicalPlan::Filter(filter) => {
+            !filter.predicate.is_volatile() && reads_one_table(&filter.input)
+        }
+        LogicalPlan::Projection(projection) => {
+            same_again(&projection.expr) && reads_one_table(&projection.input)
+        }
         LogicalPlan::SubqueryAlias(alias) => reads_one_table(&alias.input),
         _ => false,
     }

@@ -206,3 +206,13 @@ async fn the_newest_rows_of_a_search_are_those_of_a_whole_sort() {
         }
     }
 }
+
+/// A filter by chance would choose other rows in the second step.
+#[tokio::test]
+async fn rows_chosen_by_chance_are_chosen_once() {
+    let engine = engine().await;
+    let sql =
+        "select seq, message from indexed where random() < 0.5 order by timestamp desc limit 100";
+    let found = integers(&engine, &format!("select seq from ({sql}) as found")).await;
+    assert_eq!(found.len(), 100);
+}
