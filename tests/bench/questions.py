@@ -73,7 +73,7 @@ class Question:
         self.ordered, self.approximate = ordered, approximate
 
     def asked(self, system):
-        text = self.sql.get(system, self.sql["default"])
+        text = self.sql.get(system) or self.sql["default"]
         return [text.format(**literal) for literal in self.literals]
 
 
