@@ -93,7 +93,14 @@ impl TokenIndexes {
         let pairs = footer.file_metadata().key_value_metadata().into_iter().flatten();
         let value = pairs.filter(|pair| pair.key == INDEX_KEY).find_map(|pair| pair.value.as_ref());
         let bytes = value.map_or(0, String::len);
-        let directory = value.and_then(|value| IndexDirectory::parse(value)).map(Arc::new);
+        // Programs that copy a file may copy its metadata too: the index is that of other bytes then.
+        let is_its_own = |directory: &IndexDirectory| {
+            let mut ends = directory.sections().map(|section| section.range().end);
+            directory.rows as i64 == footer.file_metadata().num_rows()
+                && ends.all(|end| end <= file.size)
+        };
+        let directory = value.and_then(|value| IndexDirectory::parse(value));
+        let directory = directory.filter(is_its_own).map(Arc::new);
         self.kept.lock().put(key, Part::Directory(directory.clone()), bytes);
         Ok(directory)
     }

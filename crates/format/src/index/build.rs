@@ -8,7 +8,7 @@ use parquet::file::metadata::KeyValue;
 use super::dictionary::{DictionaryBuilder, TEXT_BYTES_MAX};
 use super::directory::{ColumnIndex, INDEX_KEY, IndexDirectory, Section};
 use super::filters::FiltersBuilder;
-use super::text::{STEM_MIN, fold_into, hash, stems, words};
+use super::text::{STEM_MIN, fold_into, hash, hash_of_number, stems, words};
 use super::{INDEX_SHARE_MAX, IndexKind};
 use crate::FormatError;
 
@@ -74,7 +74,7 @@ impl IndexBuilder {
             }
             (IndexKind::Values, DataType::Int64) => {
                 let keys = values.as_primitive::<Int64Type>().iter().flatten();
-                self.keys.extend(keys.map(|number| hash(&number.to_le_bytes())));
+                self.keys.extend(keys.map(hash_of_number));
             }
             // No layout asks for the index of another type.
             _ => {}

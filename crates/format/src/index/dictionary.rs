@@ -1,5 +1,7 @@
 //! The words of letters alone that a column's texts have, each with its pages.
 
+use std::io::Read;
+
 use bytes::{Buf, BufMut};
 use hashbrown::HashMap;
 use memchr::memmem;
@@ -15,7 +17,7 @@ const WORD_BYTES_MAX: usize = 64;
 
 const ZSTD_LEVEL: i32 = 3;
 /// Of a decoded section: 128 Ki words at most, over a million pages.
-const DECODED_BYTES_MAX: usize = 1 << 30;
+const DECODED_BYTES_MAX: u64 = 1 << 30;
 const PARTER: u8 = b'\n';
 
 /// Words of letters and the pages that they are in.
@@ -100,8 +102,11 @@ impl Dictionary {
     /// When the bytes are no dictionary.
     pub fn decode(section: &[u8]) -> Result<Self, FormatError> {
         let wrong = || FormatError::Index { what: "the dictionary's bytes do not fit together" };
-        let decoded = zstd::bulk::decompress(section, DECODED_BYTES_MAX)
-            .map_err(|_| FormatError::Index { what: "the dictionary cannot be decompressed" })?;
+        // In a stream: one call would have to be given all the memory that it may need at most.
+        let mut decoded = vec![];
+        let read = zstd::Decoder::new(section)
+            .and_then(|decoder| decoder.take(DECODED_BYTES_MAX).read_to_end(&mut decoded));
+        read.map_err(|_| FormatError::Index { what: "the dictionary cannot be decompressed" })?;
         let mut rest = decoded.as_slice();
         if rest.len() < 12 {
             return Err(wrong());

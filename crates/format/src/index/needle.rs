@@ -3,7 +3,7 @@
 use super::dictionary::{Dictionary, Stem};
 use super::filters::Filters;
 use super::pages::Pages;
-use super::text::{STEM_MIN, fold, hash, stems, words};
+use super::text::{STEM_MIN, fold, hash, hash_of_number, stems, words};
 
 /// Conditions on the columns of a row, as far as indexes can narrow them: a row for which they do
 /// not hold is none that is looked for.
@@ -93,7 +93,7 @@ impl Needle {
     /// A number that is this one.
     #[must_use]
     pub fn number(number: i64) -> Self {
-        Self { stems: vec![], words: vec![], value: Some(hash(&number.to_le_bytes())) }
+        Self { stems: vec![], words: vec![], value: Some(hash_of_number(number)) }
     }
 
     /// A text with this part, in upper or lower case; `begins` and `ends` where it is known that no

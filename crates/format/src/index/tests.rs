@@ -101,6 +101,9 @@ proptest! {
         let indexed = Indexed::new(IndexKind::Values, 0, &values);
         for (row, number) in numbers.iter().enumerate() {
             prop_assert!(indexed.pages(Needle::number(*number)).contains(&(row / PAGE_ROWS)));
+            // As a query has it that casts the column to text.
+            let as_text = Needle::text(&number.to_string());
+            prop_assert!(indexed.pages(as_text).contains(&(row / PAGE_ROWS)));
         }
     }
 }

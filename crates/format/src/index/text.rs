@@ -99,6 +99,11 @@ pub(super) fn hash(bytes: &[u8]) -> u64 {
     XxHash3_64::oneshot(bytes)
 }
 
+/// What a filter keeps of a number: that of its text, since a query may ask for either.
+pub(super) fn hash_of_number(number: i64) -> u64 {
+    hash(number.to_string().as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -42,7 +42,7 @@ fn records() -> RecordBatch {
     };
     let mut fields = TableSchema::time_fields().to_vec();
     fields.extend([SERVICE, MESSAGE, "trace_id"].map(|n| Field::new(n, DataType::Utf8, true)));
-    fields.push(Field::new("seq", DataType::Int64, true));
+    fields.extend(["seq", "order_id"].map(|name| Field::new(name, DataType::Int64, true)));
     let times = (0..ROWS).map(|n| NOON + n * 1_000);
     let columns: Vec<ArrayRef> = vec![
         Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC")),
@@ -51,17 +51,23 @@ fn records() -> RecordBatch {
         texts(&message),
         texts(&trace),
         Arc::new(Int64Array::from_iter_values(0..ROWS)),
+        Arc::new(Int64Array::from_iter_values((0..ROWS).map(|n| n * 31 - 5_000))),
     ];
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+/// The columns with ids.
+fn ids() -> [Column; 2] {
+    [("trace_id", ColumnType::String), ("order_id", ColumnType::Int64)]
+        .map(|(name, kind)| Column::new(name, kind, NameForm::Nested))
 }
 
 /// The records in `indexed`, a file with an index, and in `plain`, in memory.
 async fn engine() -> QueryEngine {
     let lake = SmallLake::empty(Arc::new(InMemory::new()), Some(writer_id(1)));
     let (indexed, plain) = (lake.table("indexed").await, lake.table("plain").await);
-    let trace_id = Column::new("trace_id", ColumnType::String, NameForm::Nested);
     for table in [&indexed, &plain] {
-        table.add_columns(std::slice::from_ref(&trace_id)).await.unwrap();
+        table.add_columns(&ids()).await.unwrap();
     }
     let settings = EncoderSettings { page_rows_max: PAGE_ROWS, ..EncoderSettings::default() };
     lake.commit_rows(&indexed, writer_id(2), (None, 0), records(), &settings).await;
@@ -118,6 +124,11 @@ async fn answers_are_the_same_with_an_index_and_without() {
         "message in ('nothing', 'a quetzalcoatl-58213 was seen at 10% of_it')",
         "message = 'a quetzalcoatl-58213 was seen at 10% of_it'",
         "message is null or message like '%NEEDLES'",
+        "order_id = 26000",
+        "order_id in (-5000, -4969, 7)",
+        "cast(order_id as varchar) = '26000'",
+        "cast(order_id as varchar) in ('26000', '-4969', '026000')",
+        "cast(order_id as varchar) in ('26000') or message like '%quetzal%'",
         "case when seq = 1 then true else message like '%quetzal%' end",
     ] {
         let of = |table: &str| format!("select seq from {table} where {filter} order by seq");
@@ -165,8 +176,7 @@ async fn a_damaged_index_is_not_used() {
     let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let lake = SmallLake::empty(Arc::clone(&bucket), Some(writer_id(1)));
     let table = lake.table("indexed").await;
-    let trace_id = Column::new("trace_id", ColumnType::String, NameForm::Nested);
-    table.add_columns(&[trace_id]).await.unwrap();
+    table.add_columns(&ids()).await.unwrap();
     let settings = EncoderSettings { page_rows_max: PAGE_ROWS, ..EncoderSettings::default() };
     lake.commit_rows(&table, writer_id(2), (None, 0), records(), &settings).await;
     let version = table.refresh().await.unwrap();
