@@ -5,8 +5,8 @@
 //! file → batches ─┼─▶ the smallest row first ─▶ a slice at a time: gather ─▶ writer ─▶ parts
 //! file → batches ─┘
 //! ```
-//! Held at a time: the compressed files, one page a column and a batch of each, one slice of rows and
-//! one row group as it is written.
+//! Held at a time: the compressed files, one page a column and a batch of each, one slice of rows (their
+//! batches, 64 MiB or little more, and once more in order) and one row group as it is written.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -18,6 +18,7 @@ use loglake_model::{FileStats, MESSAGE, NANOS, SERVICE, TIMESTAMP, TableSchema};
 use parquet::arrow::arrow_reader::{
     ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use crate::align::align;
 use crate::columns::Columns;
@@ -25,8 +26,14 @@ use crate::encode::{ALWAYS, FileInProgress, FinishedFile, SAMPLE_ROWS, SLICE_ROW
 use crate::order::Row;
 use crate::{EncoderSettings, FormatError, RowOrder};
 
-/// Rows of one file that are decoded at a time.
+/// Rows of one file that are decoded at a time, fewer where they are long.
 const BATCH_ROWS: usize = 4 << 10;
+/// What the rows of one batch take, about.
+const BATCH_BYTES: usize = 4 << 20;
+/// What the batches take that a slice has used up.
+const SPENT_BYTES_MAX: usize = 64 << 20;
+/// What the rows of the sample take, about.
+const SAMPLE_BYTES_MAX: usize = 32 << 20;
 /// Places of a file that its sample is taken from.
 const SAMPLED_PLACES: usize = 8;
 /// A part is at least this long, but for the last one.
@@ -41,6 +48,8 @@ pub struct Merge {
     /// What the rows of the slice are in.
     batches: Vec<RecordBatch>,
     slice: Vec<Row>,
+    /// Bytes of those of the batches that have no further row.
+    spent_bytes: usize,
     schema: SchemaRef,
     settings: EncoderSettings,
     file: FileInProgress,
@@ -74,6 +83,7 @@ impl Merge {
             heads: BinaryHeap::new(),
             batches: vec![],
             slice: vec![],
+            spent_bytes: 0,
             schema,
             settings,
             file,
@@ -95,9 +105,15 @@ impl Merge {
         for bytes in files {
             let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone())?;
             let count = builder.metadata().file_metadata().num_rows() as usize;
-            names.extend(builder.schema().fields().iter().map(|f| f.name().clone()));
+            for name in builder.schema().fields().iter().map(|field| field.name()) {
+                if schema.index_of(name).is_err() {
+                    return Err(FormatError::UnknownColumn { column: name.clone() });
+                }
+                names.insert(name.clone());
+            }
             rows += count;
-            let sample = spread(count, SAMPLE_ROWS.div_ceil(files.len()));
+            let wanted = SAMPLE_ROWS.min(SAMPLE_BYTES_MAX / row_bytes(builder.metadata()));
+            let sample = spread(count, wanted.div_ceil(files.len()));
             for batch in builder.with_row_selection(sample).build()? {
                 batches.push(align(&batch?, schema)?);
             }
@@ -137,11 +153,15 @@ impl Merge {
 
     /// Takes the next rows; false when there is none.
     fn fill_slice(&mut self) -> Result<bool, FormatError> {
-        while self.slice.len() < SLICE_ROWS {
+        while !self.slice_is_full() {
             let Some(head) = self.heads.pop() else { break };
             self.take_run(head.input)?;
         }
         Ok(!self.slice.is_empty())
+    }
+
+    const fn slice_is_full(&self) -> bool {
+        self.slice.len() >= SLICE_ROWS || self.spent_bytes >= SPENT_BYTES_MAX
     }
 
     /// Takes the rows of an input that come before all heads.
@@ -151,11 +171,12 @@ impl Merge {
             self.slice.push(current.row(self.settings.order));
             current.at += 1;
             if current.at == current.rows {
+                self.spent_bytes += self.batches[current.batch as usize].get_array_memory_size();
                 return self.load(input);
             }
-            let key = current.key(input, self.settings.order);
+            let key = self.inputs[input].key(input, self.settings.order);
             let goes_on = self.heads.peek().is_none_or(|next| key < next.key());
-            if !goes_on || self.slice.len() >= SLICE_ROWS {
+            if !goes_on || self.slice_is_full() {
                 self.heads.push(Head::new(key));
                 return Ok(());
             }
@@ -176,6 +197,7 @@ impl Merge {
         let columns = Columns::new(&self.batches, SchemaRef::clone(&self.schema))?;
         self.file.write(&columns, &self.slice)?;
         self.slice.clear();
+        self.spent_bytes = 0;
         // Only what inputs are in the middle of is needed further on.
         let before = std::mem::take(&mut self.batches);
         for input in self.inputs.iter_mut().filter(|input| input.at < input.rows) {
@@ -192,6 +214,12 @@ fn spread(count: usize, wanted: usize) -> RowSelection {
     let place = |n: usize| n * count / SAMPLED_PLACES;
     let ranges = (0..SAMPLED_PLACES).map(|n| place(n)..(place(n) + each).min(place(n + 1)));
     RowSelection::from_consecutive_ranges(ranges.filter(|range| !range.is_empty()), count)
+}
+
+/// Bytes of a row of a file before compression, on average; at least one.
+fn row_bytes(file: &ParquetMetaData) -> usize {
+    let bytes: i64 = file.row_groups().iter().map(RowGroupMetaData::total_byte_size).sum();
+    (bytes / file.file_metadata().num_rows().max(1)).max(1) as usize
 }
 
 /// One file, and where in it the merge is.
@@ -211,9 +239,10 @@ struct Input {
 impl Input {
     fn new(bytes: Bytes, schema: &SchemaRef) -> Result<Self, FormatError> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+        let batch_rows = (BATCH_BYTES / row_bytes(reader.metadata())).clamp(1, BATCH_ROWS);
         let none = StringArray::new_null(0);
         Ok(Self {
-            reader: reader.with_batch_size(BATCH_ROWS).build()?,
+            reader: reader.with_batch_size(batch_rows).build()?,
             schema: SchemaRef::clone(schema),
             batch: 0,
             at: 0,
@@ -290,5 +319,56 @@ impl Ord for Head {
 impl PartialOrd for Head {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int16Array, TimestampMicrosecondArray};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use loglake_model::PartitionBy;
+
+    use super::*;
+    use crate::encode;
+
+    const LONG: usize = 128 << 10;
+
+    /// A file of records of 128 KiB each, whose times lie between those of other numbers.
+    fn long_records(table: &TableSchema, number: i64) -> Bytes {
+        let rows = 400;
+        let message = |n: i64| format!("{n:09} ").repeat(LONG / 10);
+        let mut fields = TableSchema::time_fields().to_vec();
+        fields.push(Field::new(MESSAGE, DataType::Utf8, true));
+        let times = TimestampMicrosecondArray::from_iter_values((0..rows).map(|n| n * 4 + number));
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(times.with_timezone("UTC")),
+            Arc::new(Int16Array::from_iter_values((0..rows).map(|_| 0))),
+            Arc::new(StringArray::from_iter_values((0..rows).map(message))),
+        ];
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
+        encode(&[batch], table, &EncoderSettings::default()).unwrap().remove(0).bytes
+    }
+
+    #[test]
+    fn a_merge_of_long_records_holds_few_of_them() {
+        let table = TableSchema::new(PartitionBy::Day);
+        let files: Vec<Bytes> = (0..4).map(|number| long_records(&table, number)).collect();
+        let mut merge = Merge::new(files, &table, EncoderSettings::default()).unwrap();
+        let (mut rows, mut held) = (0, 0);
+        while merge.fill_slice().unwrap() {
+            held = merge
+                .batches
+                .iter()
+                .map(RecordBatch::get_array_memory_size)
+                .sum::<usize>()
+                .max(held);
+            rows += merge.slice.len();
+            merge.write_slice().unwrap();
+        }
+        assert_eq!(rows, 1_600);
+        // All of them are 200 MiB.
+        assert!(held < 100 << 20, "{} MiB", held >> 20);
     }
 }

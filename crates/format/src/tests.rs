@@ -432,3 +432,14 @@ fn a_large_merge_comes_in_parts_that_make_one_file() {
     assert_eq!(records.len(), 700_000);
     assert!(records.is_sorted_by_key(|record| place(record, settings.order)));
 }
+
+#[test]
+fn a_merge_refuses_a_column_that_the_table_does_not_have() {
+    let mut record = at(1);
+    record.2.extend([text("trace_id", "x")]);
+    let batch = batch_of(&[record], &["trace_id"]);
+    let file = encode(&[batch], &table(PartitionBy::Day), &small()).unwrap().remove(0);
+    let without = TableSchema::new(PartitionBy::Day);
+    let refused = Merge::new(vec![file.bytes], &without, small()).err();
+    assert!(matches!(refused, Some(FormatError::UnknownColumn { column }) if column == "trace_id"));
+}

@@ -111,16 +111,32 @@ impl Compactor {
         }
     }
 
-    /// Puts what a merge gives, part by part when it is more than one.
+    /// Puts what a merge gives, part by part when it is more than one. Parts of an object that came to
+    /// nothing are taken back.
     async fn put(&self, path: &Path, merge: Merge) -> Result<Written, MaintainError> {
+        let mut upload = None;
+        let written = self.put_parts(path, merge, &mut upload).await;
+        if let (Err(_), Some(upload)) = (&written, upload)
+            && let Err(e) = upload.abort().await
+        {
+            tracing::warn!(%path, "parts of it may be left in the store: {e}");
+        }
+        written
+    }
+
+    async fn put_parts(
+        &self,
+        path: &Path,
+        merge: Merge,
+        upload: &mut Option<WriteMultipart>,
+    ) -> Result<Written, MaintainError> {
         let mut seen = Seen::default();
         let mut step = off_the_loop(move || merge.step()).await??;
-        let mut upload: Option<WriteMultipart> = None;
         loop {
             match step {
                 MergeStep::Part { bytes, rest } => {
                     seen.saw(&bytes);
-                    let upload = match &mut upload {
+                    let upload = match upload {
                         Some(upload) => upload,
                         None => upload
                             .insert(WriteMultipart::new(self.store.put_multipart(path).await?)),
@@ -131,7 +147,7 @@ impl Compactor {
                 }
                 MergeStep::Last { bytes, rows, stats } => {
                     seen.saw(&bytes);
-                    match upload {
+                    match upload.take() {
                         Some(mut upload) => {
                             upload.put(bytes);
                             upload.finish().await?;
@@ -196,7 +212,7 @@ fn next_group(
 }
 
 fn is_at_rest(partition: Partition, files: &[Arc<DataFile>], now: Timestamp) -> bool {
-    let rested = |since: i64| now.as_nanos() - since >= REST.as_nanos() as i64;
+    let rested = |since| now.as_nanos().saturating_sub(since) >= REST.as_nanos() as i64;
     let over = partition.micros().1.saturating_mul(1_000);
     rested(over) && files.iter().all(|file| rested(file.modified.as_nanos()))
 }

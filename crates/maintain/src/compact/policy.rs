@@ -13,8 +13,8 @@ const ENOUGH_BYTES: u64 = 256 << 20;
 /// What is merged at a time once a partition is at rest, and about the largest file that is made. It is
 /// held in memory meanwhile.
 pub(super) const LARGE_BYTES_MAX: u64 = 320 << 20;
-/// The same while files still come: a quarter of what is left between the two above, so that large files
-/// come out about full.
+/// The same while files still come: no more than lies between the two above, so that large files come
+/// out full.
 const MIDDLING_BYTES_MAX: u64 = 64 << 20;
 /// While files still come, a merge has to make at least this much of its largest input.
 const GROWTH_MIN: u64 = 8;
