@@ -52,7 +52,17 @@ pub struct Merge {
     spent_bytes: usize,
     schema: SchemaRef,
     settings: EncoderSettings,
+    sizes: Sizes,
     file: FileInProgress,
+}
+
+/// How many rows are held at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    /// Of one slice.
+    pub(crate) slice_rows: usize,
+    /// Of one file's batch.
+    pub(crate) batch_rows: usize,
 }
 
 /// What a merge gives next.
@@ -73,12 +83,22 @@ impl Merge {
         schema: &TableSchema,
         settings: EncoderSettings,
     ) -> Result<Self, FormatError> {
+        let sizes = Sizes { slice_rows: SLICE_ROWS, batch_rows: BATCH_ROWS };
+        Self::with_sizes(files, schema, settings, sizes)
+    }
+
+    pub(crate) fn with_sizes(
+        files: Vec<Bytes>,
+        schema: &TableSchema,
+        settings: EncoderSettings,
+        sizes: Sizes,
+    ) -> Result<Self, FormatError> {
         let schema = schema.file_schema();
         let file = Self::begin(&files, &schema, &settings)?;
         let mut merge = Self {
             inputs: files
                 .into_iter()
-                .map(|bytes| Input::new(bytes, &schema))
+                .map(|bytes| Input::new(bytes, &schema, sizes.batch_rows))
                 .collect::<Result<_, FormatError>>()?,
             heads: BinaryHeap::new(),
             batches: vec![],
@@ -86,6 +106,7 @@ impl Merge {
             spent_bytes: 0,
             schema,
             settings,
+            sizes,
             file,
         };
         for input in 0..merge.inputs.len() {
@@ -161,7 +182,7 @@ impl Merge {
     }
 
     const fn slice_is_full(&self) -> bool {
-        self.slice.len() >= SLICE_ROWS || self.spent_bytes >= SPENT_BYTES_MAX
+        self.slice.len() >= self.sizes.slice_rows || self.spent_bytes >= SPENT_BYTES_MAX
     }
 
     /// Takes the rows of an input that come before all heads.
@@ -237,9 +258,9 @@ struct Input {
 }
 
 impl Input {
-    fn new(bytes: Bytes, schema: &SchemaRef) -> Result<Self, FormatError> {
+    fn new(bytes: Bytes, schema: &SchemaRef, batch_rows_max: usize) -> Result<Self, FormatError> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
-        let batch_rows = (BATCH_BYTES / row_bytes(reader.metadata())).clamp(1, BATCH_ROWS);
+        let batch_rows = (BATCH_BYTES / row_bytes(reader.metadata())).clamp(1, batch_rows_max);
         let none = StringArray::new_null(0);
         Ok(Self {
             reader: reader.with_batch_size(batch_rows).build()?,

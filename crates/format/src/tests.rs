@@ -18,6 +18,7 @@ use proptest::option::{of, weighted};
 use proptest::prelude::*;
 
 use crate::index::INDEX_KEY;
+use crate::merge::Sizes;
 use crate::{EncodedFile, EncoderSettings, FormatError, Merge, MergeStep, RowOrder, align, encode};
 
 /// One value, comparable: floats by their bits.
@@ -209,9 +210,10 @@ fn merged(
     files: &[&EncodedFile],
     table: &TableSchema,
     settings: &EncoderSettings,
+    sizes: Sizes,
 ) -> EncodedFile {
     let inputs = files.iter().map(|file| file.bytes.clone()).collect();
-    let mut merge = Merge::new(inputs, table, settings.clone()).unwrap();
+    let mut merge = Merge::with_sizes(inputs, table, settings.clone(), sizes).unwrap();
     let mut all = vec![];
     loop {
         match merge.step().unwrap() {
@@ -258,7 +260,9 @@ proptest! {
     fn merged_files_hold_what_was_in_them_in_order(
         flushes in vec(some_batches(), 1..5),
         order in an_order(),
+        (slice_rows, batch_rows) in (1..9usize, 1..9usize),
     ) {
+        let sizes = Sizes { slice_rows, batch_rows };
         let settings = EncoderSettings { order, ..small() };
         let table = table(PartitionBy::Day);
         let files: Vec<EncodedFile> =
@@ -266,7 +270,7 @@ proptest! {
         let mut partitions: BTreeMap<Partition, Vec<&EncodedFile>> = BTreeMap::new();
         files.iter().for_each(|file| partitions.entry(file.partition).or_default().push(file));
         for (partition, files) in partitions {
-            let merged = merged(partition, &files, &table, &settings);
+            let merged = merged(partition, &files, &table, &settings, sizes);
             let records = records_of(&read(&merged));
             prop_assert_eq!(records.len() as u64, merged.rows);
             prop_assert!(records.is_sorted_by_key(|record| place(record, order)));
@@ -416,6 +420,7 @@ fn a_large_merge_comes_in_parts_that_make_one_file() {
         encode(&[batch], &table, &settings).unwrap().remove(0)
     };
     let files = [0, 1, 2, 3, 4, 5, 6].map(encoded);
+    let sizes = Sizes { slice_rows: 50_000, batch_rows: 4_000 };
     let inputs: Vec<_> = files.iter().map(|file| file.bytes.clone()).collect();
     let parts = {
         let mut merge = Merge::new(inputs, &table, settings.clone()).unwrap();
@@ -427,7 +432,7 @@ fn a_large_merge_comes_in_parts_that_make_one_file() {
         parts
     };
     assert!(parts > 0);
-    let merged = merged(files[0].partition, &files.each_ref(), &table, &settings);
+    let merged = merged(files[0].partition, &files.each_ref(), &table, &settings, sizes);
     let records = records_of(&read(&merged));
     assert_eq!(records.len(), 700_000);
     assert!(records.is_sorted_by_key(|record| place(record, settings.order)));
