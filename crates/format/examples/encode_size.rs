@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run -p loglake-format --example encode_size -- logs.ndjson \
-//!     [--level 1] [--by-time | --slice seconds] [--row-group 1048576] [--page 16384] [--day] [--out folder]
+//!     [--level 1] [--row-group 1048576] [--page 16384] [--day] [--out folder]
 //! ```
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -16,7 +16,7 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit, TimestampNanosecondTyp
 use arrow::json::ReaderBuilder;
 use arrow::json::reader::infer_json_schema;
 use loglake_format::index::{ColumnIndex, IndexDirectory};
-use loglake_format::{EncodedFile, EncoderSettings, RowOrder, encode};
+use loglake_format::{EncodedFile, EncoderSettings, encode};
 use loglake_model::{NANOS, PartitionBy, TIMESTAMP, TableSchema, shape};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
@@ -31,11 +31,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--level" => settings.zstd_level = value()?.parse()?,
             "--row-group" => settings.row_group_rows_max = value()?.parse()?,
             "--page" => settings.page_rows_max = value()?.parse()?,
-            "--by-time" => settings.order = RowOrder::ServiceTime,
-            "--slice" => {
-                let slice_micros = value()?.parse::<i64>()? * 1_000_000;
-                settings.order = RowOrder::ServiceShapeTime { slice_micros };
-            }
             "--day" => by = PartitionBy::Day,
             "--out" => out = Some(PathBuf::from(value()?)),
             _ => input = Some(PathBuf::from(argument)),

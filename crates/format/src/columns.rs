@@ -1,6 +1,7 @@
 //! The columns of all batches of one call, typed and checked, and gathering some of their rows.
 
 use std::collections::HashMap;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -14,6 +15,9 @@ use loglake_model::{NANOS, TIMESTAMP};
 use crate::FormatError;
 use crate::align::converted;
 use crate::order::Row;
+
+/// Texts that are brought near before the first of them is copied; they fit into the first cache.
+const COPIED_AT_ONCE: usize = 256;
 
 /// The batches column by column, without copies: `parts[column][batch]`, `None` where the batch
 /// has no such column.
@@ -136,10 +140,13 @@ fn strings(parts: &[Option<ArrayRef>]) -> Vec<Option<&StringArray>> {
     parts.iter().map(|part| part.as_ref().and_then(|p| p.as_string_opt::<i32>())).collect()
 }
 
+/// The text of a row, if it has one.
+pub(crate) fn text_at(texts: &StringArray, row: usize) -> Option<&str> {
+    texts.is_valid(row).then(|| texts.value(row))
+}
+
 fn string_at<'a>(parts: &[Option<&'a StringArray>], row: &Row) -> Option<&'a str> {
-    let part = parts[row.batch as usize]?;
-    let at = row.row as usize;
-    part.is_valid(at).then(|| part.value(at))
+    text_at(parts[row.batch as usize]?, row.row as usize)
 }
 
 fn string_bytes(parts: &[Option<&StringArray>], rows: &[Row]) -> usize {
@@ -150,11 +157,21 @@ fn string_bytes(parts: &[Option<&StringArray>], rows: &[Row]) -> usize {
 }
 
 fn gather_strings(parts: &[Option<&StringArray>], rows: &[Row]) -> StringArray {
-    let mut out = StringBuilder::with_capacity(rows.len(), string_bytes(parts, rows));
-    for row in rows {
-        out.append_option(string_at(parts, row));
+    let texts: Vec<Option<&str>> = rows.iter().map(|row| string_at(parts, row)).collect();
+    let bytes = texts.iter().flatten().map(|text| text.len()).sum();
+    let mut out = StringBuilder::with_capacity(rows.len(), bytes);
+    for texts in texts.chunks(COPIED_AT_ONCE) {
+        touch(texts);
+        texts.iter().for_each(|text| out.append_option(*text));
     }
     out.finish()
+}
+
+/// Reads a byte of each text. They lie anywhere in memory: the processor waits for all of them at the
+/// same time here, and for one after the other where each is copied before the next is looked at.
+fn touch(texts: &[Option<&str>]) {
+    let first = |text: &Option<&str>| text.and_then(|text| text.bytes().next()).unwrap_or(0);
+    black_box(texts.iter().map(first).fold(0, |all, byte| all ^ byte));
 }
 
 fn gather_numbers<T: ArrowPrimitiveType>(

@@ -1,9 +1,10 @@
-//! The token index of a file: which of its pages may hold a word, or an id.
+//! The token index of a file: which of its pages may hold a word, or an id, and where its services are.
 //!
 //! ```text
 //! text column  → words → letters: dictionary (exact: word → pages)
 //!                      → words with digits: one filter a page (hashes, 1 in 256 is a false hit)
 //! id column    → values:                    one filter a page
+//! service and level → runs:                 how many rows of each pair follow each other
 //! ```
 //! Sections, one a column and kind, lie in the file after its last row group, where readers that do
 //! not know them skip them; the file's metadata says where ([`IndexDirectory`], under [`INDEX_KEY`]).
@@ -21,9 +22,12 @@
 mod build;
 mod dictionary;
 mod directory;
+mod file_words;
 mod filters;
 mod needle;
+mod numbers;
 mod pages;
+mod runs;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -31,9 +35,12 @@ mod text;
 pub(crate) use build::{IndexBuilder, write};
 pub use dictionary::Dictionary;
 pub use directory::{ColumnIndex, INDEX_KEY, IndexDirectory, Section};
+pub use file_words::FileWords;
 pub use filters::Filters;
 pub use needle::{ColumnParts, Needle, Search};
 pub use pages::Pages;
+pub use runs::Run;
+pub(crate) use runs::RunsBuilder;
 
 /// The part of a file's bytes that its index may take.
 pub const INDEX_SHARE_MAX: f64 = 0.12;

@@ -5,14 +5,16 @@ use std::hash::Hash;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Float64Type, Int16Type, Int64Type};
-use loglake_model::{ATTRIBUTES, LEVEL, MESSAGE, NANOS, SERVICE, TIMESTAMP};
+use loglake_model::{ATTRIBUTES, LEVEL, MESSAGE, SERVICE, TIMESTAMP};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::file::properties::{
+    EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion,
+};
 use parquet::schema::types::ColumnPath;
 
 use crate::index::IndexKind;
-use crate::{EncoderSettings, FormatError, RowOrder};
+use crate::{EncoderSettings, FormatError};
 
 /// A dictionary is read whole before the first page of its column, so it is kept short.
 const DICTIONARY_BYTES_MAX: usize = 1 << 20;
@@ -66,7 +68,7 @@ pub(crate) fn decide(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout
         index: None,
     };
     match (name, sample.data_type()) {
-        // Sorted within a service: differences are short.
+        // Sorted among lines of one shape: differences are short.
         (TIMESTAMP, _) => without(Encoding::DELTA_BINARY_PACKED),
         (_, DataType::Utf8) => decide_text(name, sample, rows),
         (_, DataType::Int16) => {
@@ -221,6 +223,8 @@ pub(crate) fn properties(
 ) -> Result<WriterProperties, FormatError> {
     let builder = WriterProperties::builder()
         .set_created_by("loglake".to_owned())
+        // Levels outside of what is compressed: their bits would spoil the codes of texts.
+        .set_writer_version(WriterVersion::PARQUET_2_0)
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(settings.zstd_level)?))
         .set_max_row_group_row_count(Some(settings.row_group_rows_max))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
@@ -228,7 +232,7 @@ pub(crate) fn properties(
         .set_write_batch_size(settings.page_rows_max.min(1024))
         .set_data_page_size_limit(PAGE_BYTES_MAX)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
-        .set_sorting_columns(Some(sorting(columns, settings.order)));
+        .set_sorting_columns(Some(sorting(columns)));
     let each =
         |builder, (name, layout): &(&str, ColumnLayout)| column_properties(builder, name, layout);
     Ok(columns.iter().fold(builder, each).build())
@@ -252,13 +256,9 @@ fn column_properties(
     builder
 }
 
-fn sorting(columns: &[(&str, ColumnLayout)], order: RowOrder) -> Vec<SortingColumn> {
-    let names: &[&str] = match order {
-        RowOrder::ServiceTime => &[SERVICE, TIMESTAMP, NANOS],
-        RowOrder::ServiceShapeTime { .. } => &[SERVICE],
-    };
+fn sorting(columns: &[(&str, ColumnLayout)]) -> Vec<SortingColumn> {
     let place = |name| columns.iter().position(|(column, _)| *column == name);
-    let places = names.iter().filter_map(|name| place(*name));
+    let places = [SERVICE, LEVEL].into_iter().filter_map(place);
     places
         .map(|at| SortingColumn { column_idx: at as i32, descending: false, nulls_first: false })
         .collect()

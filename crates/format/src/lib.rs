@@ -2,14 +2,14 @@
 //! out, on the caller's thread. No object store, no clock.
 //!
 //! ```text
-//! batches → columns (typed, checked) → order (partition, service, time)
+//! batches → columns (typed, checked) → order (partition, service, level, shape, time)
 //!         → a slice of rows at a time: gather → statistics, Parquet writer → bytes
 //! ```
 //! Promises:
 //! - every row that goes in is in exactly one file, that of its own timestamp's partition, with
 //!   every value as it came;
-//! - a file is sorted by `service` (byte order, null last), which its metadata says, and within a
-//!   service as [`RowOrder`] has it; rows that are equal there stay in the order in which they came;
+//! - a file is sorted by `service` and `level` (byte order, null last), which its metadata says, then by
+//!   the shape of `message` and by time; rows that are equal there stay in the order in which they came;
 //! - bounds in [`FileStats`](loglake_model::FileStats) are true of every value;
 //! - any reader of Parquet reads it: plain types, no Arrow schema, no extension. A column that is
 //!   null in all rows of a file is left out of it, save the fixed ones.
@@ -31,6 +31,8 @@ mod layout;
 mod merge;
 mod order;
 mod settings;
+#[cfg(feature = "stages")]
+pub mod stages;
 
 #[cfg(test)]
 mod tests;
@@ -39,4 +41,4 @@ pub use align::align;
 pub use encode::{EncodedFile, encode};
 pub use error::FormatError;
 pub use merge::{Merge, MergeStep};
-pub use settings::{EncoderSettings, RowOrder};
+pub use settings::EncoderSettings;

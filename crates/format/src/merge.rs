@@ -11,20 +11,20 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, BinaryHeap};
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::array::{AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{Int16Type, SchemaRef, TimestampMicrosecondType};
 use bytes::Bytes;
-use loglake_model::{FileStats, MESSAGE, NANOS, SERVICE, TIMESTAMP, TableSchema};
+use loglake_model::{FileStats, LEVEL, MESSAGE, NANOS, SERVICE, TIMESTAMP, TableSchema};
 use parquet::arrow::arrow_reader::{
     ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use crate::align::align;
-use crate::columns::Columns;
+use crate::columns::{Columns, text_at};
 use crate::encode::{ALWAYS, FileInProgress, FinishedFile, SAMPLE_ROWS, SLICE_ROWS, layouts};
-use crate::order::Row;
-use crate::{EncoderSettings, FormatError, RowOrder};
+use crate::order::{Group, Row, shape_of};
+use crate::{EncoderSettings, FormatError};
 
 /// Rows of one file that are decoded at a time, fewer where they are long.
 const BATCH_ROWS: usize = 4 << 10;
@@ -70,7 +70,7 @@ pub enum MergeStep {
     /// The next bytes of the file, and what is left to be done.
     Part { bytes: Bytes, rest: Box<Merge> },
     /// The last bytes, and what the file holds.
-    Last { bytes: Bytes, rows: u64, stats: FileStats },
+    Last { bytes: Bytes, rows: u64, stats: FileStats, words: Option<String> },
 }
 
 impl Merge {
@@ -167,9 +167,9 @@ impl Merge {
                 return Ok(MergeStep::Part { bytes: bytes.into(), rest: Box::new(self) });
             }
         }
-        let FinishedFile { bytes: last, rows, stats } = self.file.finish(&self.settings)?;
+        let FinishedFile { bytes: last, rows, stats, words } = self.file.finish(&self.settings)?;
         bytes.extend(last);
-        Ok(MergeStep::Last { bytes: bytes.into(), rows, stats })
+        Ok(MergeStep::Last { bytes: bytes.into(), rows, stats, words })
     }
 
     /// Takes the next rows; false when there is none.
@@ -189,13 +189,13 @@ impl Merge {
     fn take_run(&mut self, input: usize) -> Result<(), FormatError> {
         loop {
             let current = &mut self.inputs[input];
-            self.slice.push(current.row(self.settings.order));
+            self.slice.push(current.row());
             current.at += 1;
             if current.at == current.rows {
                 self.spent_bytes += self.batches[current.batch as usize].get_array_memory_size();
                 return self.load(input);
             }
-            let key = self.inputs[input].key(input, self.settings.order);
+            let key = self.inputs[input].key(input);
             let goes_on = self.heads.peek().is_none_or(|next| key < next.key());
             if !goes_on || self.slice_is_full() {
                 self.heads.push(Head::new(key));
@@ -209,7 +209,7 @@ impl Merge {
         let current = &mut self.inputs[input];
         if let Some(batch) = current.next_batch(self.batches.len())? {
             self.batches.push(batch);
-            self.heads.push(Head::new(current.key(input, self.settings.order)));
+            self.heads.push(Head::new(current.key(input)));
         }
         Ok(())
     }
@@ -252,7 +252,8 @@ struct Input {
     at: usize,
     rows: usize,
     services: StringArray,
-    messages: StringArray,
+    levels: StringArray,
+    shapes: Vec<u64>,
     micros: Vec<i64>,
     nanos: Vec<i16>,
 }
@@ -261,15 +262,15 @@ impl Input {
     fn new(bytes: Bytes, schema: &SchemaRef, batch_rows_max: usize) -> Result<Self, FormatError> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
         let batch_rows = (BATCH_BYTES / row_bytes(reader.metadata())).clamp(1, batch_rows_max);
-        let none = StringArray::new_null(0);
         Ok(Self {
             reader: reader.with_batch_size(batch_rows).build()?,
             schema: SchemaRef::clone(schema),
             batch: 0,
             at: 0,
             rows: 0,
-            services: none.clone(),
-            messages: none,
+            services: StringArray::new_null(0),
+            levels: StringArray::new_null(0),
+            shapes: vec![],
             micros: vec![],
             nanos: vec![],
         })
@@ -281,53 +282,53 @@ impl Input {
         let Some(batch) = self.reader.next().transpose()? else { return Ok(None) };
         let batch = align(&batch, &self.schema)?;
         self.services = batch[SERVICE].as_string::<i32>().clone();
-        self.messages = batch[MESSAGE].as_string::<i32>().clone();
+        self.levels = batch[LEVEL].as_string::<i32>().clone();
+        let messages = batch[MESSAGE].as_string::<i32>();
+        self.shapes.clear();
+        self.shapes.extend(messages.iter().map(|message| message.map_or(0, shape_of)));
         self.micros = batch[TIMESTAMP].as_primitive::<TimestampMicrosecondType>().values().to_vec();
         self.nanos = batch[NANOS].as_primitive::<Int16Type>().values().to_vec();
         (self.batch, self.rows) = (number as u32, batch.num_rows());
         Ok(Some(batch))
     }
 
-    fn row(&self, order: RowOrder) -> Row {
-        let shape = order.shape_of(text_at(&self.messages, self.at));
-        let (micros, nanos) = (self.micros[self.at], self.nanos[self.at]);
+    fn row(&self) -> Row {
+        let (shape, micros, nanos) =
+            (self.shapes[self.at], self.micros[self.at], self.nanos[self.at]);
         Row { micros, batch: self.batch, row: self.at as u32, shape, nanos }
     }
 
     /// The place of its next row in the order; `input` is its own number.
-    fn key(&self, input: usize, order: RowOrder) -> Key<'_> {
-        let service = text_at(&self.services, self.at);
-        let Row { shape, micros, nanos, .. } = self.row(order);
-        (service.is_none(), service, order.slice_of(micros), shape, micros, nanos, input)
+    fn key(&self, input: usize) -> Key<'_> {
+        let group = Group::new(text_at(&self.services, self.at), text_at(&self.levels, self.at));
+        let Row { shape, micros, nanos, .. } = self.row();
+        (group, shape, micros, nanos, input)
     }
 }
 
-fn text_at(texts: &StringArray, row: usize) -> Option<&str> {
-    texts.is_valid(row).then(|| texts.value(row))
-}
-
-/// Whether there is no service, the service, slice, shape, micros and nanos of a row, and its input.
-type Key<'a> = (bool, Option<&'a str>, i64, u32, i64, i16, usize);
+/// The group, shape, micros and nanos of a row, and its input.
+type Key<'a> = (Group<'a>, u64, i64, i16, usize);
 
 /// The next row of an input; the heap's greatest is the first in order.
 #[derive(PartialEq, Eq)]
 struct Head {
     service: Option<String>,
-    slice: i64,
-    shape: u32,
+    level: Option<String>,
+    shape: u64,
     micros: i64,
     nanos: i16,
     input: usize,
 }
 
 impl Head {
-    fn new((_, service, slice, shape, micros, nanos, input): Key<'_>) -> Self {
-        Self { service: service.map(str::to_owned), slice, shape, micros, nanos, input }
+    fn new((group, shape, micros, nanos, input): Key<'_>) -> Self {
+        let (service, level) = (group.service.map(str::to_owned), group.level.map(str::to_owned));
+        Self { service, level, shape, micros, nanos, input }
     }
 
     fn key(&self) -> Key<'_> {
-        let service = self.service.as_deref();
-        (service.is_none(), service, self.slice, self.shape, self.micros, self.nanos, self.input)
+        let group = Group::new(self.service.as_deref(), self.level.as_deref());
+        (group, self.shape, self.micros, self.nanos, self.input)
     }
 }
 

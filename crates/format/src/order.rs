@@ -1,19 +1,22 @@
 //! Which file each row goes to, and in which order.
 //!
-//! Rows come nearly sorted in time and with few distinct services, so a counting sort by service
-//! and then, within a service, a stable sort that finds the runs that are there already cost a
-//! fraction of a comparison sort of the whole.
+//! Rows are sorted by (service, level, shape of the message, time), nulls last. Lines of one shape compress
+//! well beside each other, and what is asked for most, a service and its errors, is one run of rows.
+//!
+//! There are few distinct pairs of service and level, so a counting sort by these and then a stable sort
+//! within each cost a fraction of a comparison sort of the whole.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{Int16Type, TimestampMicrosecondType};
-use loglake_model::{MESSAGE, NANOS, Partition, PartitionBy, SERVICE, TIMESTAMP};
+use hashbrown::HashMap;
+use loglake_model::{LEVEL, MESSAGE, NANOS, Partition, PartitionBy, SERVICE, TIMESTAMP};
 
-use crate::columns::Columns;
-use crate::{FormatError, RowOrder};
+use crate::FormatError;
+use crate::columns::{Columns, text_at};
 
-/// Where a row lies in the input, and its key within its service.
+/// Where a row lies in the input, and its key within its group.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Row {
     /// Microseconds since the epoch.
@@ -22,8 +25,8 @@ pub(crate) struct Row {
     pub(crate) batch: u32,
     /// The row's number in its batch.
     pub(crate) row: u32,
-    /// The hash of the message's shape; 0 unless rows are ordered by it.
-    pub(crate) shape: u32,
+    /// The message's, see [`shape_of`].
+    pub(crate) shape: u64,
     pub(crate) nanos: i16,
 }
 
@@ -31,20 +34,21 @@ pub(crate) struct Row {
 ///
 /// # Errors
 /// When a batch has no time, or a row's time is null.
-pub(crate) fn order(
-    columns: &Columns,
+pub(crate) fn order<'a>(
+    columns: &'a Columns,
     by: PartitionBy,
-    order: RowOrder,
 ) -> Result<Vec<(Partition, Vec<Row>)>, FormatError> {
-    let services = columns.parts(SERVICE)?;
     let mut buckets: BTreeMap<Partition, Bucket> = BTreeMap::new();
     for (batch, rows) in columns.rows().iter().enumerate().filter(|(_, rows)| **rows > 0) {
         let micros = time(columns.parts(TIMESTAMP)?, TIMESTAMP, batch)?;
         let micros = micros.as_primitive::<TimestampMicrosecondType>().values();
         let nanos = time(columns.parts(NANOS)?, NANOS, batch)?;
         let nanos = nanos.as_primitive::<Int16Type>().values();
-        let service = services[batch].as_ref().map(|s| s.as_string::<i32>());
-        let message = columns.parts(MESSAGE)?[batch].as_ref().map(|m| m.as_string::<i32>());
+        let texts = |column| {
+            let part = &columns.parts(column)?[batch];
+            Ok::<_, FormatError>(part.as_ref().map(|part| part.as_string::<i32>()))
+        };
+        let (services, levels, messages) = (texts(SERVICE)?, texts(LEVEL)?, texts(MESSAGE)?);
         let batch = number("batch", batch)?;
         number("row", *rows)?;
         let mut at = 0;
@@ -53,21 +57,31 @@ pub(crate) fn order(
             let partition = Partition::of(micros[at], by);
             let bucket = buckets.entry(partition).or_default();
             while at < *rows && Partition::of(micros[at], by) == partition {
-                let service = service.filter(|s| s.is_valid(at)).map(|s| s.value(at));
-                let message = message.filter(|m| m.is_valid(at)).map(|m| m.value(at));
-                let row = Row {
-                    micros: micros[at],
-                    batch,
-                    row: at as u32,
-                    shape: order.shape_of(message),
-                    nanos: nanos[at],
-                };
-                bucket.push(service, row);
+                let text = |texts: Option<&'a StringArray>| texts.and_then(|t| text_at(t, at));
+                let group = Group::new(text(services), text(levels));
+                let shape = text(messages).map_or(0, shape_of);
+                let (row, micros, nanos) = (at as u32, micros[at], nanos[at]);
+                bucket.push(group, Row { micros, batch, row, shape, nanos });
                 at += 1;
             }
         }
     }
-    Ok(buckets.into_iter().map(|(partition, bucket)| (partition, bucket.sorted(order))).collect())
+    Ok(buckets.into_iter().map(|(partition, bucket)| (partition, bucket.sorted())).collect())
+}
+
+/// A service and a level, in the order of files: null last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Group<'a> {
+    no_service: bool,
+    pub(crate) service: Option<&'a str>,
+    no_level: bool,
+    pub(crate) level: Option<&'a str>,
+}
+
+impl<'a> Group<'a> {
+    pub(crate) fn new(service: Option<&'a str>, level: Option<&'a str>) -> Self {
+        Self { no_service: service.is_none(), service, no_level: level.is_none(), level }
+    }
 }
 
 /// The times of a batch: there and never null.
@@ -89,73 +103,84 @@ fn number(what: &'static str, number: usize) -> Result<u32, FormatError> {
     u32::try_from(number).map_err(|_| FormatError::TooMany { what, number })
 }
 
-/// The rows of one partition as they came, each with the number of its service.
+/// The rows of one partition as they came, each with the number of its group.
 #[derive(Default)]
 struct Bucket<'a> {
     rows: Vec<Row>,
-    service_of_row: Vec<u32>,
-    services: Vec<Option<&'a str>>,
-    numbers: HashMap<Option<&'a str>, u32>,
+    group_of_row: Vec<u32>,
+    groups: Vec<Group<'a>>,
+    numbers: HashMap<Group<'a>, u32>,
 }
 
 impl<'a> Bucket<'a> {
-    fn push(&mut self, service: Option<&'a str>, row: Row) {
-        let known = self.service_of_row.last().filter(|n| self.services[**n as usize] == service);
-        let number = match known {
-            Some(number) => *number,
-            None => *self.numbers.entry(service).or_insert_with(|| {
-                self.services.push(service);
-                (self.services.len() - 1) as u32
-            }),
-        };
+    fn push(&mut self, group: Group<'a>, row: Row) {
+        let number = *self.numbers.entry(group).or_insert_with(|| {
+            self.groups.push(group);
+            (self.groups.len() - 1) as u32
+        });
         self.rows.push(row);
-        self.service_of_row.push(number);
+        self.group_of_row.push(number);
     }
 
-    /// By service, null last, then by slice, shape and time.
-    fn sorted(self, order: RowOrder) -> Vec<Row> {
-        let mut by_name: Vec<usize> = (0..self.services.len()).collect();
-        by_name.sort_unstable_by_key(|n| (self.services[*n].is_none(), self.services[*n]));
-        let mut counts = vec![0usize; self.services.len()];
-        for number in &self.service_of_row {
+    /// By group, then by shape and time.
+    fn sorted(self) -> Vec<Row> {
+        let mut in_order: Vec<usize> = (0..self.groups.len()).collect();
+        in_order.sort_unstable_by_key(|number| self.groups[*number]);
+        let mut counts = vec![0usize; self.groups.len()];
+        for number in &self.group_of_row {
             counts[*number as usize] += 1;
         }
-        let mut next = vec![0usize; self.services.len()];
+        let mut next = vec![0usize; self.groups.len()];
         let mut end = 0;
-        for number in &by_name {
+        for number in &in_order {
             next[*number] = end;
             end += counts[*number];
         }
         let mut sorted = vec![Row::default(); self.rows.len()];
-        for (row, number) in self.rows.iter().zip(&self.service_of_row) {
+        for (row, number) in self.rows.iter().zip(&self.group_of_row) {
             let at = &mut next[*number as usize];
             sorted[*at] = *row;
             *at += 1;
         }
-        // Each `next` stands at the end of its service's rows now.
-        for number in by_name {
+        // Each `next` stands at the end of its group's rows now.
+        for number in in_order {
             let rows = &mut sorted[next[number] - counts[number]..next[number]];
-            rows.sort_by_key(|row| (order.slice_of(row.micros), row.shape, row.micros, row.nanos));
+            rows.sort_by_key(|row| (row.shape, row.micros, row.nanos));
         }
         sorted
     }
 }
 
-/// A hash (FNV-1a) of a message with its variable parts left out: every run of digits, and of the
-/// hex letters that hang on it, counts as one `0`.
-pub(crate) fn shape_hash(message: &str) -> u32 {
-    let mut hash = 0x811c_9dc5_u32;
-    let mut in_number = false;
+/// A number for the shape of a message: the same for all that differ only in words with digits (numbers,
+/// ids, addresses), near for those that begin alike.
+///
+/// From high to low bits: 16 of a hash of the message up to the end of its first word, 16 up to that of
+/// the second one, 32 of a hash of it all.
+pub(crate) fn shape_of(message: &str) -> u64 {
+    let (mut hash, mut word, mut has_digit) = (0_u64, 0_u64, false);
+    let (mut parts, mut words) = ([None; 2], 0);
     for byte in message.bytes() {
-        let was_in_number = in_number;
-        in_number = byte.is_ascii_digit() || (was_in_number && byte.is_ascii_hexdigit());
-        if in_number && was_in_number {
+        if byte.is_ascii_alphanumeric() {
+            word = word.rotate_left(9) ^ u64::from(byte);
+            has_digit |= byte.is_ascii_digit();
             continue;
         }
-        let byte = if in_number { b'0' } else { byte };
-        hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        let seen = if has_digit { u64::from(b'0') } else { word };
+        hash = mixed(hash, seen ^ u64::from(byte) << 56);
+        (word, has_digit) = (0, false);
+        if let Some(part) = parts.get_mut(words) {
+            *part = Some(hash);
+        }
+        words += 1;
     }
-    hash
+    hash = mixed(hash, if has_digit { u64::from(b'0') } else { word });
+    let [first, second] = parts.map(|part| part.unwrap_or(hash) >> 48);
+    first << 48 | second << 32 | hash >> 32
+}
+
+/// One step of a multiplicative hash; the high bits are the good ones.
+const fn mixed(hash: u64, part: u64) -> u64 {
+    (hash.rotate_left(26) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]
@@ -163,9 +188,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_of_one_shape_have_one_hash() {
-        assert_eq!(shape_hash("took 17 ms"), shape_hash("took 3 ms"));
-        assert_eq!(shape_hash("block 1a2b lost"), shape_hash("block 9 lost"));
-        assert_ne!(shape_hash("took 17 ms"), shape_hash("took 17 s"));
+    fn messages_that_differ_in_words_with_digits_have_one_shape() {
+        for (one, other) in [
+            ("took 17 ms", "took 3 ms"),
+            ("block 1a2b lost", "block f9 lost"),
+            ("pod web-7c9 on ip-10-0-0-1:80", "pod web-x1 on ip-9-12-255-77:8080"),
+            ("took 17", "took 3"),
+            ("17", "a3"),
+        ] {
+            assert_eq!(shape_of(one), shape_of(other), "{one}");
+        }
+        for (one, other) in [
+            ("took 17 ms", "took 17 s"),
+            ("took 17 ms", "took  17 ms"),
+            ("a b", "ab"),
+            ("", "a"),
+            ("took 17", "took x"),
+        ] {
+            assert_ne!(shape_of(one), shape_of(other), "{one}");
+        }
+    }
+
+    #[test]
+    fn shapes_that_begin_alike_are_near() {
+        let begin = |message| shape_of(message) >> 32;
+        assert_eq!(begin("disk sda1 is full"), begin("disk sdb2 is well"));
+        assert_ne!(begin("disk sda is full"), begin("disk sdb is full"));
+        assert_eq!(begin("disk sda is full") >> 16, begin("disk sdb is full") >> 16);
     }
 }

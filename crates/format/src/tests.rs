@@ -17,9 +17,10 @@ use proptest::collection::vec;
 use proptest::option::{of, weighted};
 use proptest::prelude::*;
 
-use crate::index::INDEX_KEY;
+use crate::index::{INDEX_KEY, IndexDirectory, Run};
 use crate::merge::Sizes;
-use crate::{EncodedFile, EncoderSettings, FormatError, Merge, MergeStep, RowOrder, align, encode};
+use crate::order::{Group, shape_of};
+use crate::{EncodedFile, EncoderSettings, FormatError, Merge, MergeStep, align, encode};
 
 /// One value, comparable: floats by their bits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,8 +117,7 @@ fn records_of(batch: &RecordBatch) -> Vec<Record> {
 }
 
 fn small() -> EncoderSettings {
-    let order = RowOrder::ServiceTime;
-    EncoderSettings { row_group_rows_max: 7, page_rows_max: 3, order, ..EncoderSettings::default() }
+    EncoderSettings { row_group_rows_max: 7, page_rows_max: 3, ..EncoderSettings::default() }
 }
 
 fn at(micros: i64) -> Record {
@@ -158,20 +158,29 @@ fn some_batches() -> impl Strategy<Value = Vec<RecordBatch>> {
     })
 }
 
-/// Where a file's rows of this order have a row, as the crate promises.
-fn place(record: &Record, order: RowOrder) -> (bool, Option<&Value>, i64, u32, i64, i16) {
-    let service = record.2.get(SERVICE);
-    let message = record.2.get(MESSAGE).and_then(|value| match value {
-        Value::Text(text) => Some(text.as_str()),
+/// Where a file's rows have a row, as the crate promises.
+fn place(record: &Record) -> (Group<'_>, u64, i64, i16) {
+    let text = |name| match record.2.get(name) {
+        Some(Value::Text(text)) => Some(text.as_str()),
         _ => None,
-    });
-    let (slice, shape) = (order.slice_of(record.0), order.shape_of(message));
-    (service.is_none(), service, slice, shape, record.0, record.1)
+    };
+    let shape = text(MESSAGE).map_or(0, shape_of);
+    (Group::new(text(SERVICE), text(LEVEL)), shape, record.0, record.1)
 }
 
-fn an_order() -> impl Strategy<Value = RowOrder> {
-    let by_shape = RowOrder::ServiceShapeTime { slice_micros: 60_000_000 };
-    prop_oneof![Just(RowOrder::ServiceTime), Just(by_shape)]
+/// The file says of each row what its service and level are.
+fn check_runs(records: &[Record], file: &EncodedFile) {
+    let runs = IndexDirectory::of_file(&file.bytes).unwrap().runs.unwrap();
+    let rows = runs.iter().flat_map(|Run(service, level, rows)| {
+        std::iter::repeat_n((service.as_deref(), level.as_deref()), *rows as usize)
+    });
+    let text = |record: &'_ Record, name| match record.2.get(name) {
+        Some(Value::Text(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let expected: Vec<_> = records.iter().map(|r| (text(r, SERVICE), text(r, LEVEL))).collect();
+    let expected = expected.iter().map(|(service, level)| (service.as_deref(), level.as_deref()));
+    assert!(rows.eq(expected), "{runs:?}");
 }
 
 fn check_bounds(records: &[Record], stats: &FileStats) {
@@ -221,9 +230,9 @@ fn merged(
                 all.extend_from_slice(&bytes);
                 merge = *rest;
             }
-            MergeStep::Last { bytes, rows, stats } => {
+            MergeStep::Last { bytes, rows, stats, words } => {
                 all.extend_from_slice(&bytes);
-                return EncodedFile { partition, bytes: all.into(), rows, stats };
+                return EncodedFile { partition, bytes: all.into(), rows, stats, words };
             }
         }
     }
@@ -236,18 +245,18 @@ proptest! {
     fn every_row_comes_back_in_order_in_its_partition(
         batches in some_batches(),
         by in prop_oneof![Just(PartitionBy::Hour), Just(PartitionBy::Day)],
-        order in an_order(),
     ) {
-        let settings = EncoderSettings { order, ..small() };
+        let settings = small();
         let files = encode(&batches, &table(by), &settings).unwrap();
         let mut before: Vec<Record> = batches.iter().flat_map(records_of).collect();
         let mut after = vec![];
         for file in &files {
             let records = records_of(&read(file));
             prop_assert_eq!(records.len() as u64, file.rows);
-            prop_assert!(records.is_sorted_by_key(|record| place(record, order)));
+            prop_assert!(records.is_sorted_by_key(|record| place(record)));
             prop_assert!(records.iter().all(|r| Partition::of(r.0, by) == file.partition));
             check_bounds(&records, &file.stats);
+            check_runs(&records, file);
             after.extend(records);
         }
         prop_assert!(files.is_sorted_by(|a, b| a.partition < b.partition));
@@ -259,11 +268,10 @@ proptest! {
     #[test]
     fn merged_files_hold_what_was_in_them_in_order(
         flushes in vec(some_batches(), 1..5),
-        order in an_order(),
         (slice_rows, batch_rows) in (1..9usize, 1..9usize),
     ) {
         let sizes = Sizes { slice_rows, batch_rows };
-        let settings = EncoderSettings { order, ..small() };
+        let settings = small();
         let table = table(PartitionBy::Day);
         let files: Vec<EncodedFile> =
             flushes.iter().flat_map(|batches| encode(batches, &table, &settings).unwrap()).collect();
@@ -273,7 +281,7 @@ proptest! {
             let merged = merged(partition, &files, &table, &settings, sizes);
             let records = records_of(&read(&merged));
             prop_assert_eq!(records.len() as u64, merged.rows);
-            prop_assert!(records.is_sorted_by_key(|record| place(record, order)));
+            prop_assert!(records.is_sorted_by_key(|record| place(record)));
             check_bounds(&records, &merged.stats);
             let mut before: Vec<Record> = files.iter().flat_map(|f| records_of(&read(f))).collect();
             let mut after = records;
@@ -367,7 +375,7 @@ fn the_file_says_its_order_and_its_types() {
                 )
             })
             .collect();
-        let expected = [SERVICE, TIMESTAMP, NANOS].map(|name| (name.to_owned(), false, false));
+        let expected = [SERVICE, LEVEL].map(|name| (name.to_owned(), false, false));
         assert_eq!(sorting, expected);
         assert!(group.column(0).column_index_length().is_some());
         assert!(group.columns().iter().all(|c| c.bloom_filter_offset().is_none()));
@@ -435,7 +443,7 @@ fn a_large_merge_comes_in_parts_that_make_one_file() {
     let merged = merged(files[0].partition, &files.each_ref(), &table, &settings, sizes);
     let records = records_of(&read(&merged));
     assert_eq!(records.len(), 700_000);
-    assert!(records.is_sorted_by_key(|record| place(record, settings.order)));
+    assert!(records.is_sorted_by_key(|record| place(record)));
 }
 
 #[test]

@@ -48,6 +48,7 @@ impl FileWriter {
             stats: file.stats,
             modified: self.clock.now(),
             checksum,
+            words: file.words.map(Into::into),
         })
     }
 }

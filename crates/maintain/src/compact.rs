@@ -145,7 +145,7 @@ impl Compactor {
                     upload.put(bytes);
                     step = off_the_loop(move || rest.step()).await??;
                 }
-                MergeStep::Last { bytes, rows, stats } => {
+                MergeStep::Last { bytes, rows, stats, words } => {
                     seen.saw(&bytes);
                     match upload.take() {
                         Some(mut upload) => {
@@ -155,7 +155,8 @@ impl Compactor {
                         None => drop(self.store.put(path, bytes.into()).await?),
                     }
                     let Seen { bytes, hash } = seen;
-                    return Ok(Written { bytes, checksum: hash.finish(), rows, stats });
+                    let checksum = hash.finish();
+                    return Ok(Written { bytes, checksum, rows, stats, words });
                 }
             }
         }
@@ -182,12 +183,14 @@ struct Written {
     checksum: u64,
     rows: u64,
     stats: FileStats,
+    words: Option<String>,
 }
 
 impl Written {
     fn file(self, path: Path, partition: Partition, modified: Timestamp) -> DataFile {
-        let Self { bytes, checksum, rows, stats } = self;
-        DataFile { path, partition, bytes, rows, stats, modified, checksum: Some(checksum) }
+        let Self { bytes, checksum, rows, stats, words } = self;
+        let (checksum, words) = (Some(checksum), words.map(Into::into));
+        DataFile { path, partition, bytes, rows, stats, modified, checksum, words }
     }
 }
 
@@ -229,7 +232,8 @@ mod tests {
         let partition = Partition::of(0, PartitionBy::Hour);
         let file = |minutes: i64| {
             let modified = Timestamp::from_nanos(minutes * minute);
-            let written = Written { bytes: 1, checksum: 0, rows: 1, stats: FileStats::default() };
+            let stats = FileStats::default();
+            let written = Written { bytes: 1, checksum: 0, rows: 1, stats, words: None };
             Arc::new(written.file(Path::from("a"), partition, modified))
         };
         let rests = |files: &[Arc<DataFile>], minutes: i64| {

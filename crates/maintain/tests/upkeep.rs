@@ -86,7 +86,16 @@ impl Lake {
         let path = self.table.new_file_path(&partition);
         self.put(&self.absolute(&path), age).await;
         let (stats, modified) = (FileStats::default(), Now.now());
-        DataFile { path, partition, bytes: 1, rows: 1, stats, modified, checksum: None }
+        DataFile {
+            path,
+            partition,
+            bytes: 1,
+            rows: 1,
+            stats,
+            modified,
+            checksum: None,
+            words: None,
+        }
     }
 
     fn absolute(&self, path: &Path) -> String {

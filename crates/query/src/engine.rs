@@ -15,7 +15,7 @@ use datafusion::datasource::ViewTable;
 use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{collect, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
 use loglake_coord::Coordinator;
@@ -34,7 +34,7 @@ use crate::partial::{self, Leave, PartialAnswer, Taken};
 use crate::running::{Queries, QueryFacts};
 use crate::session::Sessions;
 use crate::snapshot::{LakeReader, Terms};
-use crate::spread::{Queriers, QueryWorker, Spread, SpreadSettings};
+use crate::spread::{Queriers, QueryWorker, Spread, SpreadSettings, bytes_to_read};
 use crate::statement::{Named, parse};
 use crate::token_index::TokenIndexes;
 use crate::views::{VIEWS, View};
@@ -48,6 +48,9 @@ const HELD_PART: usize = 4;
 
 /// The part of the memory for all queries that token indexes may take.
 const INDEX_CACHE_PART: usize = 8;
+
+/// Bytes of data files below which two steps for the newest rows would cost more than they save.
+const TWO_STEPS_BYTES_MIN: u64 = 16 << 20;
 
 /// What an engine reads from.
 pub struct QueryDeps {
@@ -77,6 +80,8 @@ pub struct QueryEngine {
     timeout_max: Duration,
     /// Of one answer that is held until it is whole.
     held_bytes_max: usize,
+    /// See [`TWO_STEPS_BYTES_MIN`].
+    two_steps_bytes_min: u64,
     /// Over other queriers, when there can be any.
     spread: Option<Spread>,
 }
@@ -152,6 +157,7 @@ impl QueryEngine {
             queries: Queries::new(deps.clock),
             timeout_max: settings.timeout,
             held_bytes_max: settings.memory_bytes_max / HELD_PART,
+            two_steps_bytes_min: TWO_STEPS_BYTES_MIN,
             spread: None,
         })
     }
@@ -160,6 +166,14 @@ impl QueryEngine {
     #[must_use]
     pub fn with_queriers(mut self, queriers: Arc<dyn Queriers>, settings: SpreadSettings) -> Self {
         self.spread = Some(Spread::new(queriers, settings, self.sessions.runtime()));
+        self
+    }
+
+    /// The same, that finds the newest rows in two steps however few there are.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub const fn always_in_two_steps(mut self) -> Self {
+        self.two_steps_bytes_min = 0;
         self
     }
 
@@ -321,8 +335,11 @@ impl QueryEngine {
             let values = request.parameters.iter().map(|v| v.clone().into()).collect();
             plan = plan.with_param_values(ParamValues::List(values))?;
         }
-        let plan = self.narrowed(&state, plan).await?;
-        let physical = state.create_physical_plan(&plan).await?;
+        let mut physical = state.create_physical_plan(&plan).await?;
+        if let Some(narrowed) = self.narrowed(&state, &plan, &physical).await? {
+            physical = state.create_physical_plan(&narrowed).await?;
+            plan = narrowed;
+        }
         let over = match &self.spread {
             Some(spread) if matches!(*tries.leave, Leave::None) => {
                 spread.over_queriers(&state, &plan, &physical, &tries.lost).await?
@@ -335,23 +352,25 @@ impl QueryEngine {
         Ok(Started::after_first_rows(rows, state, tries.was_spread).await?)
     }
 
-    /// The plan, for the newest rows over those alone: see [`newest`].
+    /// For the newest rows of many, the plan over those alone: see [`newest`].
     async fn narrowed(
         &self,
         state: &SessionState,
-        plan: LogicalPlan,
-    ) -> Result<LogicalPlan, QueryError> {
-        if newest::last_sort(&plan).is_none() {
-            return Ok(plan);
+        plan: &LogicalPlan,
+        physical: &Arc<dyn ExecutionPlan>,
+    ) -> Result<Option<LogicalPlan>, QueryError> {
+        if newest::last_sort(plan).is_none() || bytes_to_read(physical)? < self.two_steps_bytes_min
+        {
+            return Ok(None);
         }
-        let optimized = state.optimize(&plan)?;
-        let Some(sort) = newest::sort_in(&optimized) else { return Ok(plan) };
+        let optimized = state.optimize(plan)?;
+        let Some(sort) = newest::sort_in(&optimized) else { return Ok(None) };
         let keys = state.create_physical_plan(&newest::keys(sort)?).await?;
         if self.spread.as_ref().is_some_and(|spread| spread.would_spread(&keys)) {
-            return Ok(plan);
+            return Ok(None);
         }
         let keys = collect(keys, state.task_ctx()).await?;
-        Ok(newest::with_keys(optimized, &keys)?)
+        Ok(Some(newest::with_keys(optimized, &keys)?))
     }
 
     /// A session in which everything that the statement names is bound.

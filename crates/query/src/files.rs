@@ -9,18 +9,21 @@ use datafusion::common::{ScalarValue, Statistics};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfigBuilder, FileSource, ParquetSource,
+};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema as ScanSchema;
 use datafusion::error::Result;
 use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder};
 use loglake_model::{DATE, HOUR};
 use loglake_table::DataFile;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
-use crate::prune::{newest_micros, statistics};
+use crate::prune::statistics;
 use crate::reader::{FOOTER_GUESS_BYTES, ReaderFactory};
 use crate::session::store_url;
 
@@ -34,6 +37,35 @@ pub(crate) struct FileToRead {
     pub(crate) rows: Option<RowSelection>,
 }
 
+/// The files that a scan reads, the newest first, and what it does not for which reason.
+pub(crate) struct ToRead {
+    pub(crate) files: Vec<FileToRead>,
+    pub(crate) pruned: Pruned,
+}
+
+/// What a scan leaves closed before it begins: shown by `EXPLAIN ANALYZE`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pruned {
+    pub(crate) files_of_table: usize,
+    pub(crate) files_by_statistics: usize,
+    pub(crate) files_by_index: usize,
+    /// Those of files that are not read at all among them.
+    pub(crate) rows_by_index: usize,
+}
+
+impl Pruned {
+    fn count_in(self, metrics: &ExecutionPlanMetricsSet) {
+        for (name, count) in [
+            ("files_of_table", self.files_of_table),
+            ("files_pruned_by_log", self.files_by_statistics),
+            ("files_pruned_by_index", self.files_by_index),
+            ("rows_pruned_by_index", self.rows_by_index),
+        ] {
+            MetricBuilder::new(metrics).global_counter(name).add(count);
+        }
+    }
+}
+
 /// Where the store finds a file of the table at `root`.
 pub(crate) fn object_meta(root: &Path, file: &DataFile) -> ObjectMeta {
     ObjectMeta {
@@ -45,16 +77,14 @@ pub(crate) fn object_meta(root: &Path, file: &DataFile) -> ObjectMeta {
     }
 }
 
-/// A scan of `files` below `root` that gives the columns of `projected`, in its order.
+/// A scan of files below `root` that gives the columns of `projected`, in its order.
 pub(crate) fn scan(
     state: &dyn Session,
     root: &Path,
-    mut files: Vec<FileToRead>,
+    ToRead { files, pruned }: ToRead,
     projected: &SchemaRef,
     limit: Option<usize>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    // Logs are mostly asked for newest first, and a limit then stops the scan early.
-    files.sort_by_key(|file| std::cmp::Reverse(newest_micros(&file.file)));
     let columns = ScanColumns::new(projected);
     let with_statistics = files.len() * projected.fields().len() <= STATISTICS_MAX;
     let files: Vec<_> =
@@ -68,6 +98,7 @@ pub(crate) fn scan(
         file_groups[at % groups].push(file);
     }
     let source = parquet_source(state, &columns.schema)?;
+    pruned.count_in(source.metrics());
     let config = FileScanConfigBuilder::new(store_url()?, Arc::new(source))
         .with_file_groups(file_groups)
         .with_statistics(statistics)

@@ -1,4 +1,5 @@
-//! The functions of SQL that search texts for words. A word is a longest run of letters and digits.
+//! The functions of SQL beyond DataFusion's: those that search texts for words, and a quicker percentile
+//! ([`percentile`]). A word is a longest run of letters and digits.
 //!
 //! | | |
 //! |---|---|
@@ -8,6 +9,8 @@
 //!
 //! Token indexes narrow all three ([`crate::search`]); here they are decided row by row.
 
+mod percentile;
+
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, StringViewArray};
@@ -16,8 +19,11 @@ use arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    AggregateUDF, ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
+
+use self::percentile::Percentile;
 
 pub(crate) const HAS_TOKEN: &str = "has_token";
 pub(crate) const MATCH: &str = "match";
@@ -25,6 +31,7 @@ pub(crate) const MATCH_PHRASE: &str = "match_phrase";
 
 /// Makes the functions known.
 pub(crate) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    registry.register_udaf(Arc::new(AggregateUDF::from(Percentile::new())))?;
     for test in [Test::HasToken, Test::Match, Test::MatchPhrase] {
         registry.register_udf(Arc::new(ScalarUDF::from(WordFunction::new(test))))?;
     }

@@ -14,16 +14,16 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
-use loglake_format::index::Search;
 use loglake_model::TableSchema;
 use loglake_table::{DataFile, Snapshot, Table};
 use object_store::path::Path;
 
-use crate::files::FileToRead;
+use crate::files::{FileToRead, Pruned, ToRead};
 use crate::fresh::{Selection, selection};
 use crate::partial::Leave;
+use crate::runs::RunFilter;
 use crate::snapshot::{BoundRows, BoundTable};
-use crate::token_index::{Left, TokenIndexes};
+use crate::token_index::{Asked, IndexedFile, Left, TokenIndexes};
 use crate::{files, prune, search};
 
 /// One table, bound to one version for one query.
@@ -63,20 +63,45 @@ impl LakeTable {
         state.create_physical_expr(filter, &columns).map(Some)
     }
 
-    /// The files without those that, and the pages which, their token indexes rule out.
-    async fn narrow(&self, files: Vec<Arc<DataFile>>, filters: &[Expr]) -> Result<Vec<FileToRead>> {
+    /// What is left of the version's files by what the log, then by what their indexes say of them.
+    async fn files_to_read(&self, state: &dyn Session, filters: &[Expr]) -> Result<ToRead> {
+        let is_wanted = |file: &&Arc<DataFile>| {
+            let location: Path = self.root.parts().chain(file.path.parts()).collect();
+            !self.leave.leaves_out(location.as_ref())
+        };
+        let all: Vec<Arc<DataFile>> = self.version.files().filter(is_wanted).cloned().collect();
+        let mut pruned = Pruned { files_of_table: all.len(), ..Pruned::default() };
+        let mut files = prune::prune(all, self.predicate(state, filters)?, &self.schema);
+        pruned.files_by_statistics = pruned.files_of_table - files.len();
+        // Logs are mostly asked for newest first, and a limit then stops the scan early.
+        files.sort_by_key(|file| std::cmp::Reverse(prune::newest_micros(file)));
+
         let search = search::of_filters(filters);
-        if search == Search::Anything {
-            return Ok(files.into_iter().map(|file| FileToRead { file, rows: None }).collect());
+        let asked = Asked { search, runs: RunFilter::of_filters(state, filters)? };
+        if asked.is_nothing() {
+            let files = files.into_iter().map(|file| FileToRead { file, rows: None }).collect();
+            return Ok(ToRead { files, pruned });
         }
-        let objects = files.iter().map(|file| files::object_meta(&self.root, file)).collect();
-        let left = self.indexes.narrow(objects, &search).await?;
-        let narrowed = files.into_iter().zip(left).filter_map(|(file, left)| match left {
-            Left::Nothing => None,
-            Left::Everything => Some(FileToRead { file, rows: None }),
-            Left::Rows(rows) => Some(FileToRead { file, rows: Some(rows) }),
+        let indexed = files.iter().map(|file| IndexedFile {
+            object: files::object_meta(&self.root, file),
+            words: file.words.clone(),
         });
-        Ok(narrowed.collect())
+        let left = self.indexes.narrow(indexed.collect(), &asked).await?;
+        let mut to_read = vec![];
+        for (file, left) in files.into_iter().zip(left) {
+            match left {
+                Left::Nothing => {
+                    pruned.files_by_index += 1;
+                    pruned.rows_by_index += file.rows as usize;
+                }
+                Left::Everything => to_read.push(FileToRead { file, rows: None }),
+                Left::Rows(rows) => {
+                    pruned.rows_by_index += rows.skipped_row_count();
+                    to_read.push(FileToRead { file, rows: Some(rows) });
+                }
+            }
+        }
+        Ok(ToRead { files: to_read, pruned })
     }
 
     /// The plan over fresh rows; `None` when there are none.
@@ -140,21 +165,15 @@ impl TableProvider for LakeTable {
         };
         // A limit counts rows before the filter, so it says something only where there is none.
         let limit = limit.filter(|_| filters.is_empty());
-        let is_wanted = |file: &&Arc<DataFile>| {
-            let location: Path = self.root.parts().chain(file.path.parts()).collect();
-            !self.leave.leaves_out(location.as_ref())
-        };
-        let files: Vec<Arc<DataFile>> = self.version.files().filter(is_wanted).cloned().collect();
-        let files = prune::prune(files, self.predicate(state, filters)?, &self.schema);
-        let files = self.narrow(files, filters).await?;
+        let to_read = self.files_to_read(state, filters).await?;
 
         let mut inputs = vec![];
         let partitions = state.config().target_partitions();
         let by = self.version.schema().partition_by();
         let selection = Selection::of_scan(&self.schema, &projected, by, filters, limit);
         inputs.extend(self.scan_fresh(selection, &projected, partitions).await?);
-        if !files.is_empty() {
-            inputs.push(files::scan(state, &self.root, files, &projected, limit)?);
+        if !to_read.files.is_empty() {
+            inputs.push(files::scan(state, &self.root, to_read, &projected, limit)?);
         }
         match inputs.len() {
             0 => Ok(Arc::new(EmptyExec::new(projected))),

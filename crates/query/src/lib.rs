@@ -28,6 +28,7 @@ mod prune;
 mod read_only;
 mod reader;
 mod running;
+mod runs;
 mod search;
 mod session;
 mod snapshot;

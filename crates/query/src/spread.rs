@@ -194,7 +194,7 @@ fn can_be_spread(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
 }
 
 /// Bytes of the data files that a plan reads.
-fn bytes_to_read(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
+pub(crate) fn bytes_to_read(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
     let mut bytes = 0;
     plan.apply(|node| {
         let files = node.downcast_ref::<DataSourceExec>().and_then(file_scan);

@@ -1,6 +1,7 @@
-//! The token indexes of files: which of their pages a search leaves.
+//! The indexes in files: which of their rows a query leaves.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,8 +12,8 @@ use datafusion::parquet::file::metadata::PageIndexPolicy;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use loglake_format::FormatError;
 use loglake_format::index::{
-    ColumnIndex, ColumnParts, Dictionary, Filters, INDEX_KEY, IndexDirectory, Needle, Pages,
-    Search, Section,
+    ColumnIndex, ColumnParts, Dictionary, FileWords, Filters, INDEX_KEY, IndexDirectory, Needle,
+    Pages, Search, Section,
 };
 use lru::LruCache;
 use object_store::path::Path;
@@ -21,9 +22,27 @@ use parking_lot::Mutex;
 
 use crate::QueryError;
 use crate::reader::{FOOTER_GUESS_BYTES, footer};
+use crate::runs::RunFilter;
 
 /// Files whose indexes are read at once by one scan.
 const FILES_AT_ONCE: usize = 16;
+
+/// Files that are opened only to ask where their services are; those whose runs are at hand are asked
+/// anyway. A limit may end the query before it comes to the others.
+const OPENED_FOR_RUNS_MAX: usize = 128;
+
+/// What is asked of the indexes.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) search: Search,
+    pub(crate) runs: Option<RunFilter>,
+}
+
+impl Asked {
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.search == Search::Anything && self.runs.is_none()
+    }
+}
 
 /// Reads token indexes, and keeps what it read.
 #[derive(Debug)]
@@ -33,7 +52,13 @@ pub(crate) struct TokenIndexes {
     kept: Mutex<Kept>,
 }
 
-/// What a search leaves of a file.
+/// A file to be asked, and its words where the list of files has them.
+pub(crate) struct IndexedFile {
+    pub(crate) object: ObjectMeta,
+    pub(crate) words: Option<Arc<str>>,
+}
+
+/// What is left of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Left {
     Everything,
@@ -51,24 +76,78 @@ impl TokenIndexes {
         Self { store, footers, kept: Mutex::new(Kept::new(bytes_max)) }
     }
 
-    /// What the search leaves of each file, in their order.
+    /// What is left of each file, in their order: the newest first.
     ///
     /// # Errors
     /// When a file cannot be read. An index that is not what was written leaves everything.
     pub(crate) async fn narrow(
         &self,
-        files: Vec<ObjectMeta>,
-        search: &Search,
+        files: Vec<IndexedFile>,
+        asked: &Asked,
     ) -> Result<Vec<Left>, QueryError> {
-        let left = files.into_iter().map(|file| async move {
-            let error = |error| QueryError::of_file(file.location.to_string(), error);
-            self.left(&file, search).await.map_err(error)
+        let is_search = asked.search != Search::Anything;
+        let mut opened = 0;
+        let left = files.into_iter().map(|file| {
+            let is_near = is_search || self.knows(&file) || opened < OPENED_FOR_RUNS_MAX;
+            opened += usize::from(is_near && !is_search);
+            async move {
+                if !self.may_have(&file, &asked.search) {
+                    return Ok(Left::Nothing);
+                }
+                if !is_near {
+                    return Ok(Left::Everything);
+                }
+                let object = &file.object;
+                let error = |error| QueryError::of_file(object.location.to_string(), error);
+                self.left(object, asked).await.map_err(error)
+            }
         });
         stream::iter(left).buffered(FILES_AT_ONCE).try_collect().await
     }
 
-    async fn left(&self, file: &ObjectMeta, search: &Search) -> ParquetResult<Left> {
+    fn knows(&self, file: &IndexedFile) -> bool {
+        self.kept.lock().parts.contains(&Key::new(&file.object, Which::Directory))
+    }
+
+    /// Whether the words of a file, which the list of files has, leave anything of it.
+    fn may_have(&self, file: &IndexedFile, search: &Search) -> bool {
+        let (Some(text), false) = (&file.words, search == &Search::Anything) else { return true };
+        let key = Key::new(&file.object, Which::Words);
+        let known = self.kept.lock().get(&key);
+        let words = match known {
+            Some(Part::Words(words)) => words,
+            _ => {
+                let words = FileWords::parse(text).map(Arc::new);
+                let bytes = words.as_ref().map_or(0, |words| words.bytes());
+                self.kept.lock().put(key, Part::Words(words.clone()), bytes);
+                words
+            }
+        };
+        words.is_none_or(|words| words.may_have(search))
+    }
+
+    async fn left(&self, file: &ObjectMeta, asked: &Asked) -> ParquetResult<Left> {
         let Some(directory) = self.directory(file).await? else { return Ok(Left::Everything) };
+        let runs = match (&asked.runs, &directory.runs) {
+            (Some(filter), Some(runs)) => {
+                let rows = filter.rows(runs);
+                Some(rows.map_err(|error| ParquetError::External(Box::new(error)))?)
+            }
+            _ => None,
+        };
+        if runs.as_ref().is_some_and(|rows| !rows.selects_any()) {
+            return Ok(Left::Nothing);
+        }
+        let pages = self.pages(file, &directory, &asked.search).await?;
+        Ok(left(&pages, runs, &directory))
+    }
+
+    async fn pages(
+        &self,
+        file: &ObjectMeta,
+        directory: &IndexDirectory,
+        search: &Search,
+    ) -> ParquetResult<Pages> {
         let mut columns = HashMap::new();
         for (column, needle) in search.needles() {
             if let Some(index) = directory.columns.get(column) {
@@ -77,12 +156,11 @@ impl TokenIndexes {
             }
         }
         let parts = |column: &str| Some(columns.get(column)?.parts());
-        let pages = search.pages(&parts, directory.page_count());
-        Ok(left(&pages, &directory))
+        Ok(search.pages(&parts, directory.page_count()))
     }
 
     async fn directory(&self, file: &ObjectMeta) -> ParquetResult<Option<Arc<IndexDirectory>>> {
-        let key = Key { file: file.location.clone(), part: None };
+        let key = Key::new(file, Which::Directory);
         if let Some(Part::Directory(directory)) = self.kept.lock().get(&key) {
             return Ok(directory);
         }
@@ -113,32 +191,55 @@ impl TokenIndexes {
         needle: &Needle,
         read: &mut ColumnRead,
     ) -> ParquetResult<()> {
-        let filters = match index {
-            ColumnIndex::Values { filters } => {
+        let (mut near, mut filters) = (None, None);
+        match index {
+            ColumnIndex::Values { filters: values } => {
                 read.is_values = true;
-                needle.narrows_values().then_some(filters)
+                filters = needle.narrows_values().then_some(values);
             }
-            ColumnIndex::Words { dictionary, filters } => {
+            ColumnIndex::Words { dictionary, filters: of_words } => {
                 if needle.needs_dictionary() && read.dictionary.is_none() {
-                    read.dictionary = self.dictionary(file, dictionary).await?;
+                    if let (Some(of_words), true) = (of_words, needle.needs_filters(None)) {
+                        near = self.both(file, dictionary, of_words).await?;
+                    }
+                    read.dictionary = self.dictionary(file, dictionary, near.as_ref()).await?;
                 }
                 let needed = needle.needs_filters(read.dictionary.as_deref());
-                filters.as_ref().filter(|_| needed)
+                filters = of_words.as_ref().filter(|_| needed).or(filters);
             }
-        };
+        }
         if let (Some(section), None) = (filters, &read.filters) {
-            read.filters = self.filters(file, section).await?;
+            read.filters = self.filters(file, section, near.as_ref()).await?;
         }
         Ok(())
+    }
+
+    /// The bytes of two sections at once, where they follow each other and none is kept: the store is
+    /// asked once then.
+    async fn both(
+        &self,
+        file: &ObjectMeta,
+        first: &Section,
+        second: &Section,
+    ) -> ParquetResult<Option<Near>> {
+        let kept = |section: &Section| {
+            self.kept.lock().parts.contains(&Key::new(file, Which::Section(section.offset)))
+        };
+        if first.range().end != second.offset || kept(first) || kept(second) {
+            return Ok(None);
+        }
+        let range = first.offset..second.range().end;
+        Ok(Some(Near { start: first.offset, bytes: self.get(file, range).await? }))
     }
 
     async fn dictionary(
         &self,
         file: &ObjectMeta,
         section: &Section,
+        near: Option<&Near>,
     ) -> ParquetResult<Option<Arc<Dictionary>>> {
         let decode = |bytes: Bytes| Dictionary::decode(&bytes).map(Arc::new).map(Part::Dictionary);
-        Ok(match self.part(file, section, decode).await? {
+        Ok(match self.part(file, section, near, decode).await? {
             Some(Part::Dictionary(dictionary)) => Some(dictionary),
             _ => None,
         })
@@ -148,9 +249,10 @@ impl TokenIndexes {
         &self,
         file: &ObjectMeta,
         section: &Section,
+        near: Option<&Near>,
     ) -> ParquetResult<Option<Arc<Filters>>> {
         let decode = |bytes| Filters::decode(bytes).map(Arc::new).map(Part::Filters);
-        Ok(match self.part(file, section, decode).await? {
+        Ok(match self.part(file, section, near, decode).await? {
             Some(Part::Filters(filters)) => Some(filters),
             _ => None,
         })
@@ -161,14 +263,17 @@ impl TokenIndexes {
         &self,
         file: &ObjectMeta,
         section: &Section,
+        near: Option<&Near>,
         decode: impl FnOnce(Bytes) -> Result<Part, FormatError>,
     ) -> ParquetResult<Option<Part>> {
-        let key = Key { file: file.location.clone(), part: Some(section.offset) };
+        let key = Key::new(file, Which::Section(section.offset));
         if let Some(part) = self.kept.lock().get(&key) {
             return Ok(Some(part));
         }
-        let bytes = self.store.get_range(&file.location, section.range()).await;
-        let bytes = bytes.map_err(|error| ParquetError::External(Box::new(error)))?;
+        let bytes = match near {
+            Some(near) => near.section(section),
+            None => self.get(file, section.range()).await?,
+        };
         match section.check(&bytes).and_then(|()| decode(bytes)) {
             Ok(part) => {
                 let bytes = part.bytes();
@@ -181,21 +286,55 @@ impl TokenIndexes {
             }
         }
     }
+
+    async fn get(&self, file: &ObjectMeta, range: Range<u64>) -> ParquetResult<Bytes> {
+        let bytes = self.store.get_range(&file.location, range).await;
+        bytes.map_err(|error| ParquetError::External(Box::new(error)))
+    }
 }
 
-fn left(pages: &Pages, directory: &IndexDirectory) -> Left {
-    match pages.len() {
-        0 => Left::Nothing,
-        count if count == directory.page_count() => Left::Everything,
-        _ => {
-            let (rows, page_rows) = (directory.rows as usize, directory.page_rows as usize);
-            let ranges = pages.iter().map(|page| {
-                let start = page * page_rows;
-                start..(start + page_rows).min(rows)
-            });
-            Left::Rows(RowSelection::from_consecutive_ranges(ranges, rows))
+/// Bytes of a file that were read together.
+struct Near {
+    /// Where in the file they begin.
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Near {
+    /// A section among them; nothing where they are fewer than was asked for.
+    fn section(&self, section: &Section) -> Bytes {
+        let from = (section.offset - self.start) as usize;
+        let to = from + section.bytes as usize;
+        match to <= self.bytes.len() {
+            true => self.bytes.slice(from..to),
+            false => Bytes::new(),
         }
     }
+}
+
+fn left(pages: &Pages, runs: Option<RowSelection>, directory: &IndexDirectory) -> Left {
+    let rows = match pages.len() == directory.page_count() {
+        true => runs,
+        false => {
+            let pages = rows_of(pages, directory);
+            Some(runs.map_or_else(|| pages.clone(), |runs| runs.intersection(&pages)))
+        }
+    };
+    match rows {
+        None => Left::Everything,
+        Some(rows) if !rows.selects_any() => Left::Nothing,
+        Some(rows) if rows.skipped_row_count() == 0 => Left::Everything,
+        Some(rows) => Left::Rows(rows),
+    }
+}
+
+fn rows_of(pages: &Pages, directory: &IndexDirectory) -> RowSelection {
+    let (rows, page_rows) = (directory.rows as usize, directory.page_rows as usize);
+    let ranges = pages.iter().map(|page| {
+        let start = page * page_rows;
+        start..(start + page_rows).min(rows)
+    });
+    RowSelection::from_consecutive_ranges(ranges, rows)
 }
 
 /// What was read of one column's index.
@@ -219,13 +358,28 @@ impl ColumnRead {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     file: Path,
-    /// Where the section begins; `None` for the directory.
-    part: Option<u64>,
+    which: Which,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Which {
+    Directory,
+    /// Of the file, from the list of files.
+    Words,
+    /// That which begins there.
+    Section(u64),
+}
+
+impl Key {
+    fn new(file: &ObjectMeta, which: Which) -> Self {
+        Self { file: file.location.clone(), which }
+    }
 }
 
 #[derive(Clone, Debug)]
 enum Part {
     Directory(Option<Arc<IndexDirectory>>),
+    Words(Option<Arc<FileWords>>),
     Dictionary(Arc<Dictionary>),
     Filters(Arc<Filters>),
 }
@@ -233,7 +387,7 @@ enum Part {
 impl Part {
     fn bytes(&self) -> usize {
         match self {
-            Self::Directory(_) => 0,
+            Self::Directory(_) | Self::Words(_) => 0,
             Self::Dictionary(dictionary) => dictionary.bytes(),
             Self::Filters(filters) => filters.bytes(),
         }

@@ -46,8 +46,12 @@ pub struct DataFile {
     pub modified: Timestamp,
     /// XXH3-64 of all the file's bytes; absent in tables that another program wrote.
     pub checksum: Option<u64>,
+    /// The words of its texts, as the encoder gave them: a search asks them before it opens the file.
+    pub words: Option<Arc<str>>,
 }
 
+/// The tag of an `add` that holds a file's words.
+const WORDS: &str = "loglake.words";
 /// The tag of an `add` that holds a file's checksum, as 16 hexadecimal digits. Other readers pass it
 /// over.
 const CHECKSUM: &str = "loglake.xxh3";
@@ -106,10 +110,16 @@ impl DataFile {
             modification_time: self.modified.millis(),
             data_change,
             stats: Some(stats::to_json(self.rows, &self.stats)),
-            tags: self.checksum.map(|checksum| {
-                Strings::from([(CHECKSUM.to_owned(), Some(format!("{checksum:016x}")))])
-            }),
+            tags: self.tags(),
         }
+    }
+
+    fn tags(&self) -> Option<Strings> {
+        let checksum = self.checksum.map(|checksum| (CHECKSUM, format!("{checksum:016x}")));
+        let words = self.words.as_ref().map(|words| (WORDS, words.to_string()));
+        let tags = checksum.into_iter().chain(words);
+        let tags: Strings = tags.map(|(name, tag)| (name.to_owned(), Some(tag))).collect();
+        (!tags.is_empty()).then_some(tags)
     }
 
     pub(crate) fn remove(&self, now: Timestamp, data_change: bool) -> Remove {
@@ -150,12 +160,14 @@ impl DataFile {
             rows,
             stats,
             modified: Timestamp::from_nanos(add.modification_time.saturating_mul(1_000_000)),
-            checksum: add
-                .tags
-                .as_ref()
-                .and_then(|tags| u64::from_str_radix(tags.get(CHECKSUM)?.as_deref()?, 16).ok()),
+            checksum: tag(add, CHECKSUM).and_then(|digits| u64::from_str_radix(digits, 16).ok()),
+            words: tag(add, WORDS).map(Arc::from),
         })
     }
+}
+
+fn tag<'a>(add: &'a Add, name: &str) -> Option<&'a str> {
+    add.tags.as_ref()?.get(name)?.as_deref()
 }
 
 impl Tombstone {

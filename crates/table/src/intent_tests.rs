@@ -36,6 +36,7 @@ fn file(name: &str) -> DataFile {
         stats: FileStats::default(),
         modified: NOW,
         checksum: Some(7),
+        words: None,
     }
 }
 

@@ -78,6 +78,7 @@ async fn put(store: &Arc<dyn ObjectStore>, table: &Table, first: i64) -> DataFil
         stats,
         modified: StillClock.now(),
         checksum: None,
+        words: None,
     }
 }
 

@@ -8,8 +8,10 @@ use parquet::file::metadata::KeyValue;
 use super::dictionary::{DictionaryBuilder, TEXT_BYTES_MAX};
 use super::directory::{ColumnIndex, INDEX_KEY, IndexDirectory, Section};
 use super::filters::FiltersBuilder;
+use super::numbers::ShortNumbers;
+use super::runs::RunsBuilder;
 use super::text::{STEM_MIN, fold_into, hash, hash_of_number, stems, words};
-use super::{INDEX_SHARE_MAX, IndexKind};
+use super::{INDEX_SHARE_MAX, IndexKind, file_words};
 use crate::FormatError;
 
 /// The index of one column, whose rows come in the order of the file.
@@ -21,8 +23,9 @@ pub(crate) struct IndexBuilder {
     rows_in_page: usize,
     dictionary: DictionaryBuilder,
     filters: FiltersBuilder,
-    /// Of the page so far.
+    /// Of the page so far, without its short numbers.
     keys: Vec<u64>,
+    short_numbers: ShortNumbers,
     /// The last text, folded.
     folded: Vec<u8>,
 }
@@ -45,6 +48,7 @@ impl IndexBuilder {
             dictionary: DictionaryBuilder::new(text_bytes_max),
             filters: FiltersBuilder::default(),
             keys: vec![],
+            short_numbers: ShortNumbers::new(),
             folded: vec![],
         }
     }
@@ -91,6 +95,9 @@ impl IndexBuilder {
                 }
                 continue;
             }
+            if self.short_numbers.add(word.text) {
+                continue;
+            }
             self.keys.push(hash(word.text));
             for (stem, _) in stems(word.text).filter(|(stem, _)| stem.len() >= STEM_MIN) {
                 self.dictionary.add(stem, self.page);
@@ -99,9 +106,17 @@ impl IndexBuilder {
     }
 
     fn end_page(&mut self) {
+        self.short_numbers.take_into(&mut self.keys);
         self.filters.page(&mut self.keys);
         self.page += 1;
         self.rows_in_page = 0;
+    }
+
+    /// How many bytes its sections have.
+    #[cfg(feature = "stages")]
+    pub(crate) fn bytes(self) -> Result<usize, FormatError> {
+        let Parts { dictionary, filters, .. } = self.finish()?;
+        Ok([dictionary, filters].into_iter().flatten().map(|part| part.len()).sum())
     }
 
     /// The sections of the column; filters only where a page has something for them.
@@ -109,38 +124,47 @@ impl IndexBuilder {
         if self.rows_in_page > 0 {
             self.end_page();
         }
-        let dictionary = match self.kind {
-            IndexKind::Words => Some(self.dictionary.encode(self.page)?),
-            IndexKind::Values => None,
+        let (dictionary, words) = match self.kind {
+            IndexKind::Words => {
+                let words = self.dictionary.encode_as_one_page()?;
+                (Some(self.dictionary.encode(self.page)?), Some(words))
+            }
+            IndexKind::Values => (None, None),
         };
         let filters = (!self.filters.is_empty()).then(|| self.filters.encode());
-        Ok(Parts { dictionary, filters })
+        Ok(Parts { dictionary, words, filters })
     }
 }
 
 /// The bytes of a column's index.
 pub(super) struct Parts {
     pub(super) dictionary: Option<Vec<u8>>,
+    /// The dictionary as of one page.
+    pub(super) words: Option<Vec<u8>>,
     pub(super) filters: Option<Vec<u8>>,
 }
 
 /// Writes the indexes after the file's last row group, texts first, as long as they fit, and the
-/// directory into its metadata.
+/// directory into its metadata. Gives the file's words for the list of files.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub(crate) fn write(
     file: &mut ArrowWriter<Vec<u8>>,
     mut indexes: Vec<(&str, IndexBuilder)>,
+    runs: RunsBuilder,
     rows: usize,
     page_rows: usize,
-) -> Result<(), FormatError> {
+) -> Result<Option<String>, FormatError> {
     file.flush()?;
-    let mut room = Room((file.bytes_written() as f64 * INDEX_SHARE_MAX) as usize);
+    let data_bytes = file.bytes_written();
+    let mut room = Room((data_bytes as f64 * INDEX_SHARE_MAX) as usize);
+    let mut words_of_file = vec![];
     let mut directory = IndexDirectory::new(page_rows as u64, rows as u64);
     indexes.sort_by_key(|(_, index)| index.kind == IndexKind::Values);
     for (name, index) in indexes {
-        let Parts { dictionary, filters } = index.finish()?;
+        let Parts { dictionary, words, filters } = index.finish()?;
+        words_of_file.extend(words.map(|words| (name, words)));
         let mut put = |part: Option<Vec<u8>>| {
             let part = part.filter(|part| room.take(part.len()));
             part.map(|part| section(file, &part)).transpose()
@@ -154,10 +178,11 @@ pub(crate) fn write(
         };
         directory.columns.extend(index.map(|index| (name.to_owned(), index)));
     }
-    if !directory.columns.is_empty() {
+    directory.runs = runs.finish();
+    if !directory.columns.is_empty() || directory.runs.is_some() {
         file.append_key_value_metadata(KeyValue::new(INDEX_KEY.to_owned(), directory.to_json()?));
     }
-    Ok(())
+    Ok(file_words::to_text(&words_of_file, data_bytes))
 }
 
 /// The bytes that an index may still take.

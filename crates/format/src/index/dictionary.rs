@@ -197,10 +197,26 @@ impl DictionaryBuilder {
     }
 
     pub(super) fn encode(&self, page_count: usize) -> Result<Vec<u8>, FormatError> {
+        self.encode_pages(page_count, &self.partial, |word| &word.pages)
+    }
+
+    /// As if all pages were one.
+    pub(super) fn encode_as_one_page(&self) -> Result<Vec<u8>, FormatError> {
+        let one = Pages::all(1);
+        let partial = if self.partial.is_empty() { &Pages::none() } else { &one };
+        self.encode_pages(1, partial, |_| &one)
+    }
+
+    fn encode_pages<'a>(
+        &'a self,
+        page_count: usize,
+        partial: &Pages,
+        pages_of: impl Fn(&'a KnownWord) -> &'a Pages,
+    ) -> Result<Vec<u8>, FormatError> {
         let mut sorted: Vec<(&[u8], &Pages)> = self
             .numbers
             .iter()
-            .map(|(word, number)| (word.as_ref(), &self.words[*number as usize].pages))
+            .map(|(word, number)| (word.as_ref(), pages_of(&self.words[*number as usize])))
             .collect();
         sorted.sort_unstable_by_key(|(word, _)| *word);
         let text_bytes = if sorted.is_empty() { 0 } else { self.text_bytes + 1 };
@@ -215,7 +231,7 @@ impl DictionaryBuilder {
             out.put_slice(word);
             out.put_u8(PARTER);
         }
-        out.extend(self.partial.to_bytes(page_count));
+        out.extend(partial.to_bytes(page_count));
         for (_, pages) in &sorted {
             out.extend(pages.to_bytes(page_count));
         }

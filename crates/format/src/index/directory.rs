@@ -8,6 +8,7 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
 
+use super::runs::Run;
 use crate::FormatError;
 
 /// The key of the file's metadata whose value is its directory, in JSON.
@@ -15,7 +16,7 @@ pub const INDEX_KEY: &str = "loglake.index";
 
 const VERSION: u32 = 1;
 
-/// The parts of a file's token index.
+/// The parts of a file's index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexDirectory {
     version: u32,
@@ -24,6 +25,9 @@ pub struct IndexDirectory {
     /// Rows of the file.
     pub rows: u64,
     pub columns: BTreeMap<String, ColumnIndex>,
+    /// Of `service` and `level`, all of them; `None` where they would be too many.
+    #[serde(default)]
+    pub runs: Option<Vec<Run>>,
 }
 
 /// What is indexed of a column. A part that is not there says nothing.
@@ -47,14 +51,17 @@ pub struct Section {
 
 impl IndexDirectory {
     pub(super) fn new(page_rows: u64, rows: u64) -> Self {
-        Self { version: VERSION, page_rows, rows, columns: BTreeMap::new() }
+        Self { version: VERSION, page_rows, rows, columns: BTreeMap::new(), runs: None }
     }
 
     /// From the value of [`INDEX_KEY`]; `None` where it is of another version, or none at all:
     /// such a file is read as if it had no index.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
-        let directory: Self = serde_json::from_str(value).ok()?;
+        let mut directory: Self = serde_json::from_str(value).ok()?;
+        let rows = directory.rows;
+        let covered = |runs: &[Run]| runs.iter().map(|run| run.2).try_fold(0, u64::checked_add);
+        directory.runs.take_if(|runs| covered(runs) != Some(rows));
         (directory.version == VERSION && directory.page_rows > 0).then_some(directory)
     }
 

@@ -24,6 +24,23 @@ pub struct Filters {
     pages: Vec<PageFilter>,
 }
 
+/// A key that a page has to have, or another one that stands for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sought {
+    pub(super) key: u64,
+    pub(super) or: Option<u64>,
+}
+
+impl Sought {
+    pub(super) const fn key(key: u64) -> Self {
+        Self { key, or: None }
+    }
+
+    fn keys(self) -> impl Iterator<Item = u64> {
+        std::iter::once(self.key).chain(self.or)
+    }
+}
+
 #[derive(Debug)]
 enum PageFilter {
     Nothing,
@@ -32,25 +49,25 @@ enum PageFilter {
 }
 
 impl Filters {
-    /// The pages that may have all of the keys.
-    pub(super) fn pages(&self, keys: &[u64]) -> Pages {
+    /// The pages that may have all of what is sought.
+    pub(super) fn pages(&self, sought: &[Sought]) -> Pages {
         let mut pages = Pages::none();
         for (page, filter) in self.pages.iter().enumerate() {
-            if self.may_have(filter, keys) {
+            if self.may_have(filter, sought) {
                 pages.insert(page);
             }
         }
         pages
     }
 
-    fn may_have(&self, filter: &PageFilter, keys: &[u64]) -> bool {
+    fn may_have(&self, filter: &PageFilter, sought: &[Sought]) -> bool {
         match filter {
-            PageFilter::Nothing => keys.is_empty(),
+            PageFilter::Nothing => sought.is_empty(),
             PageFilter::Anything => true,
             PageFilter::Keys(range) => {
                 let (descriptor, fingerprints) = self.bytes[range.clone()].split_at(DESCRIPTOR);
                 let filter = BinaryFuse8Ref::from_dma(descriptor, fingerprints);
-                keys.iter().all(|key| filter.contains(key))
+                sought.iter().all(|sought| sought.keys().any(|key| filter.contains(&key)))
             }
         }
     }
@@ -167,12 +184,13 @@ mod tests {
         let many: Vec<u64> =
             (0..20_000).map(|n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
         let decoded = Filters::decode(filters(&[&many, &[], &[7, 7, 8]]).into()).unwrap();
-        assert!(many.iter().all(|key| decoded.pages(&[*key]).contains(0)));
-        assert!(decoded.pages(&[7, 8]).contains(2));
+        assert!(many.iter().all(|key| decoded.pages(&[Sought::key(*key)]).contains(0)));
+        assert!(decoded.pages(&[7, 8].map(Sought::key)).contains(2));
+        assert!(decoded.pages(&[Sought { key: 9, or: Some(8) }]).contains(2));
         let strange = (1..=10_000u64).map(|n| n << 40 | 1);
-        let hits = strange.filter(|key| decoded.pages(&[*key]).contains(0)).count();
+        let hits = strange.filter(|key| decoded.pages(&[Sought::key(*key)]).contains(0)).count();
         assert!(hits < 80, "{hits} of 10,000");
-        assert!((1..10_000).all(|key| !decoded.pages(&[key]).contains(1)));
+        assert!((1..10_000).all(|key| !decoded.pages(&[Sought::key(key)]).contains(1)));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What is looked for, and the pages in which it may be.
 
 use super::dictionary::{Dictionary, Stem};
-use super::filters::Filters;
+use super::filters::{Filters, Sought};
+use super::numbers::{is_short_number, key_of_many};
 use super::pages::Pages;
 use super::text::{STEM_MIN, fold, hash, hash_of_number, stems, words};
 
@@ -24,8 +25,8 @@ pub enum Search {
 pub struct Needle {
     /// Of words without digits, and the letters of those with digits.
     stems: Vec<SoughtStem>,
-    /// Hashes of words with digits.
-    words: Vec<u64>,
+    /// Words with digits.
+    words: Vec<Sought>,
     /// The hash of the value, where it is asked for as a whole.
     value: Option<u64>,
 }
@@ -107,7 +108,8 @@ impl Needle {
             let ends = ends || word.range.end < folded.len();
             let whole = (begins && ends).then(|| hash(word.text));
             if word.has_digit {
-                whole_words.extend(whole);
+                let or = is_short_number(word.text).then(key_of_many);
+                whole_words.extend(whole.map(|key| Sought { key, or }));
             }
             let letters_only = !word.has_digit;
             for (stem, at) in stems(word.text) {
@@ -155,7 +157,7 @@ impl Needle {
         match parts {
             ColumnParts::Values { filters } => {
                 if let (Some(filters), Some(value)) = (filters, self.value) {
-                    pages.intersect(&filters.pages(&[value]));
+                    pages.intersect(&filters.pages(&[Sought::key(value)]));
                 }
             }
             ColumnParts::Words { dictionary, filters } => {
@@ -177,7 +179,7 @@ impl SoughtStem {
     fn pages(&self, dictionary: &Dictionary, filters: Option<&Filters>) -> Pages {
         let mut others = dictionary.partial().clone();
         if let (Some(word), Some(filters), false) = (self.word, filters, others.is_empty()) {
-            others.intersect(&filters.pages(&[word]));
+            others.intersect(&filters.pages(&[Sought::key(word)]));
         }
         let mut pages = dictionary.pages(&self.stem);
         pages.unite(&others);

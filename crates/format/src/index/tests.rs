@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use arrow::array::Int16Array;
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Field, Schema};
 use bytes::Bytes;
 use loglake_model::{Column, ColumnType, MESSAGE, NameForm, PartitionBy, SERVICE, TableSchema};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::build::Parts;
 use super::*;
-use crate::{EncodedFile, EncoderSettings, RowOrder, encode};
+use crate::{EncodedFile, EncoderSettings, encode};
 
 const PAGE_ROWS: usize = 3;
 
@@ -30,7 +33,7 @@ impl Indexed {
         let half = values.len() / 2;
         builder.add(&values.slice(0, half));
         builder.add(&values.slice(half, values.len() - half));
-        let Parts { dictionary, filters } = builder.finish().unwrap();
+        let Parts { dictionary, filters, .. } = builder.finish().unwrap();
         Self {
             dictionary: dictionary.map(|bytes| Dictionary::decode(&bytes).unwrap()),
             filters: filters.map(|bytes| Filters::decode(Bytes::from(bytes)).unwrap()),
@@ -139,6 +142,23 @@ fn what_is_not_there_is_not_found() {
 }
 
 #[test]
+fn a_short_number_is_found_also_where_there_are_many() {
+    // One page of two thousand numbers, one of three.
+    let many: Vec<String> = (0..2).map(|half| numbers(half * 1_000)).collect();
+    let texts = [many, texts(&["", "port 8080", "took 17", "took 017"])].concat();
+    let indexed = Indexed::of_texts(1000, &texts);
+    let pages = |text| indexed.pages(Needle::part(text, true, true));
+    assert_eq!(pages("17"), [0, 1]);
+    assert_eq!(pages("8080"), [0, 1]);
+    assert_eq!(pages("8081"), [0]);
+    assert_eq!(pages("12345"), Vec::<usize>::new());
+}
+
+fn numbers(from: usize) -> String {
+    (from..from + 1_000).map(|number| format!("{number} ")).collect()
+}
+
+#[test]
 fn conditions_are_joined() {
     let indexed = Indexed::of_texts(1000, &texts(&["one", "", "", "two", "", "", "one two"]));
     let has = |text| Search::Has { column: "c".to_owned(), needle: Needle::part(text, true, true) };
@@ -175,13 +195,18 @@ fn file(count: i64, message: fn(i64) -> String, settings: &EncoderSettings) -> E
     encode(&[batch], &table, settings).unwrap().remove(0)
 }
 
+/// The first row whose message has this part.
+fn row_of(file: &EncodedFile, part: &str) -> usize {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file.bytes.clone()).unwrap();
+    let batches = reader.build().unwrap().map(|batch| batch.unwrap()[MESSAGE].clone());
+    let messages: Vec<ArrayRef> = batches.collect();
+    let mut texts = messages.iter().flat_map(|batch| batch.as_string::<i32>());
+    texts.position(|text| text.unwrap().contains(part)).unwrap()
+}
+
 #[test]
 fn a_file_has_an_index_of_a_bounded_size_that_leads_to_its_pages() {
-    let settings = EncoderSettings {
-        page_rows_max: 512,
-        order: RowOrder::ServiceTime,
-        ..EncoderSettings::default()
-    };
+    let settings = EncoderSettings { page_rows_max: 512, ..EncoderSettings::default() };
     let message = |n: i64| match n {
         3_000 => "a needle".to_owned(),
         n => format!("request served as {:016x}", (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
@@ -210,8 +235,10 @@ fn a_file_has_an_index_of_a_bounded_size_that_leads_to_its_pages() {
         let search = Search::Has { column: MESSAGE.to_owned(), needle };
         search.pages(&|_| Some(parts), 16).iter().collect::<Vec<_>>()
     };
-    assert_eq!(pages(Needle::part("needle", false, false)), [3_000 / 512]);
-    assert!(pages(Needle::part("as 22cdf264ebd2c820", false, true)).contains(&(4_000 / 512)));
+    let page_of = |text: &str| row_of(&file, text) / 512;
+    assert_eq!(pages(Needle::part("needle", false, false)), [page_of("a needle")]);
+    let id = "as 22cdf264ebd2c820";
+    assert!(pages(Needle::part(id, false, true)).contains(&page_of(id)));
     assert_eq!(pages(Needle::part("served", false, false)).len(), 16);
 }
 

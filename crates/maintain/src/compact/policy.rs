@@ -91,6 +91,7 @@ mod tests {
             stats: FileStats::default(),
             modified: Timestamp::from_nanos(0),
             checksum: Some(0),
+            words: None,
         })
     }
 

@@ -51,6 +51,7 @@ impl Lake {
             stats: encoded.stats,
             modified: Timestamp::from_nanos(0),
             checksum,
+            words: encoded.words.map(Into::into),
         };
         self.commit(n, &file).await;
         file

@@ -184,9 +184,16 @@ impl SmallLake {
             let location = table.root().parts().chain(path.parts()).collect();
             let bytes = file.bytes.len() as u64;
             self.store.put(&location, file.bytes.into()).await.expect("a put");
-            let modified = StoppedClock.now();
-            let (partition, rows, stats) = (file.partition, file.rows, file.stats);
-            files.push(DataFile { path, partition, bytes, rows, stats, modified, checksum: None });
+            files.push(DataFile {
+                path,
+                partition: file.partition,
+                bytes,
+                rows: file.rows,
+                stats: file.stats,
+                modified: StoppedClock.now(),
+                checksum: None,
+                words: file.words.map(Into::into),
+            });
         }
         let (from, to) = (from.map(SegmentSeq), SegmentSeq(to));
         let flush = Flush { writer, from, to, files };
@@ -243,6 +250,6 @@ impl SmallLake {
             timeout: Duration::from_secs(30),
             spill_bytes_max: 64 << 20,
         };
-        QueryEngine::new(deps, settings).expect("an engine")
+        QueryEngine::new(deps, settings).expect("an engine").always_in_two_steps()
     }
 }

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, Int16Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::pretty::pretty_format_batches;
 use loglake_format::EncoderSettings;
 use loglake_format::index::IndexDirectory;
-use loglake_model::{Column, ColumnType, MESSAGE, NameForm, SERVICE, TableSchema};
+use loglake_model::{Column, ColumnType, LEVEL, MESSAGE, NameForm, SERVICE, TableSchema};
 use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::integers;
 use crate::QueryEngine;
@@ -36,18 +39,36 @@ fn trace(n: i64) -> String {
     format!("{:032x}", (n as u128 / 3 + 1).wrapping_mul(0x0123_4567_89ab_cdef_fedc_ba98_7654_3211))
 }
 
+fn service(n: i64) -> Option<&'static str> {
+    [Some("api"), Some("web"), Some("api"), Some("batch"), None][(n % 5) as usize]
+}
+
+fn level(n: i64) -> Option<&'static str> {
+    match n % 97 {
+        3 => Some("ERROR"),
+        4 => None,
+        n if n < 20 => Some("WARN"),
+        _ => Some("INFO"),
+    }
+}
+
 fn records() -> RecordBatch {
     let texts = |text: &dyn Fn(i64) -> String| -> ArrayRef {
         Arc::new(StringArray::from_iter_values((0..ROWS).map(text)))
     };
+    let texts_or_null = |text: &dyn Fn(i64) -> Option<&'static str>| -> ArrayRef {
+        Arc::new((0..ROWS).map(text).collect::<StringArray>())
+    };
     let mut fields = TableSchema::time_fields().to_vec();
-    fields.extend([SERVICE, MESSAGE, "trace_id"].map(|n| Field::new(n, DataType::Utf8, true)));
+    let texts_of = [SERVICE, LEVEL, MESSAGE, "trace_id"];
+    fields.extend(texts_of.map(|name| Field::new(name, DataType::Utf8, true)));
     fields.extend(["seq", "order_id"].map(|name| Field::new(name, DataType::Int64, true)));
     let times = (0..ROWS).map(|n| NOON + n * 1_000);
     let columns: Vec<ArrayRef> = vec![
         Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC")),
         Arc::new(Int16Array::from_iter_values((0..ROWS).map(|_| 0))),
-        texts(&|_| "api".to_owned()),
+        texts_or_null(&service),
+        texts_or_null(&level),
         texts(&message),
         texts(&trace),
         Arc::new(Int64Array::from_iter_values(0..ROWS)),
@@ -75,26 +96,62 @@ async fn engine() -> QueryEngine {
     lake.engine()
 }
 
-/// The pages whose rows a scan took from its file at most, by what `EXPLAIN ANALYZE` counted.
-async fn pages_read(engine: &QueryEngine, filter: &str) -> u64 {
+/// The rows that a scan took from its file at most, by what `EXPLAIN ANALYZE` counted.
+async fn rows_read(engine: &QueryEngine, filter: &str) -> u64 {
     let sql = format!("explain analyze select seq from indexed where {filter}");
     let plan =
         pretty_format_batches(&super::rows(engine, &sql).await.unwrap()).unwrap().to_string();
     let Some(scan) = plan.lines().find(|line| line.contains("DataSourceExec")) else { return 0 };
+    // `813` or `8.13 K`.
     let count = |name: &str| -> u64 {
-        let (_, rest) = scan.split_once(&format!("{name}=")).unwrap_or(("", "0"));
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().unwrap()
+        let (_, rest) = scan.split_once(&format!("{name}=")).unwrap_or(("", "0,"));
+        let value = rest.split([',', ']']).next().unwrap();
+        let (number, unit) = value.split_once(' ').unwrap_or((value, ""));
+        let number: f64 = number.parse().unwrap();
+        (number * if unit.starts_with('K') { 1e3 } else { 1.0 }).round() as u64
     };
     let rows = count("pushdown_rows_matched") + count("pushdown_rows_pruned");
     assert!(rows > 0, "{scan}");
-    rows.div_ceil(PAGE_ROWS as u64)
+    rows
+}
+
+async fn pages_read(engine: &QueryEngine, filter: &str) -> u64 {
+    rows_read(engine, filter).await.div_ceil(PAGE_ROWS as u64)
+}
+
+#[tokio::test]
+async fn only_rows_of_the_service_and_level_asked_for_are_read() {
+    let engine = engine().await;
+    let of = |is: fn(Option<&str>, Option<&str>) -> bool| {
+        (0..ROWS).filter(|n| is(service(*n), level(*n))).count() as u64
+    };
+    for (filter, rows) in [
+        ("service = 'api'", of(|service, _| service == Some("api"))),
+        ("service = 'web' and level = 'ERROR'", of(|s, l| (s, l) == (Some("web"), Some("ERROR")))),
+        ("level is null and seq >= 0", of(|_, level| level.is_none())),
+        ("lower(level) in ('error', 'warn')", of(|_, l| l.is_some_and(|level| level != "INFO"))),
+    ] {
+        // Thousands are told in hundredths.
+        let read = rows_read(&engine, filter).await;
+        assert!(read.abs_diff(rows) <= 5, "{filter}: {read} of {rows}");
+    }
+    assert_eq!(rows_read(&engine, "service = 'nobody'").await, 0);
 }
 
 #[tokio::test]
 async fn answers_are_the_same_with_an_index_and_without() {
     let engine = engine().await;
     for filter in [
+        "service = 'api'",
+        "service <> 'api' and level <> 'INFO'",
+        "not (service = 'api' or level = 'INFO')",
+        "level is null or level in ('WARN', 'ERROR')",
+        "coalesce(service, level) = 'WARN'",
+        "upper(level) = 'ERROR' and seq % 2 = 0",
+        "service like '%a%' and level = 'ERROR' and message like '%xception%'",
+        "service = 'api' or seq < 100",
+        "service = level",
+        "service = 'nobody'",
         "message like '%quetzalcoatl%'",
         "message like '%etzalcoa%'",
         "message like '%quetzalcoatl-58213%'",
@@ -171,8 +228,6 @@ async fn only_pages_that_may_hold_the_words_are_read() {
 /// A section whose bytes are not those that were written narrows nothing.
 #[tokio::test]
 async fn a_damaged_index_is_not_used() {
-    use object_store::{ObjectStore, ObjectStoreExt, path::Path};
-
     let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let lake = SmallLake::empty(Arc::clone(&bucket), Some(writer_id(1)));
     let table = lake.table("indexed").await;
@@ -225,4 +280,23 @@ async fn rows_chosen_by_chance_are_chosen_once() {
         "select seq, message from indexed where random() < 0.5 order by timestamp desc limit 100";
     let found = integers(&engine, &format!("select seq from ({sql}) as found")).await;
     assert_eq!(found.len(), 100);
+}
+
+/// The list of files says of a search that it need not be opened.
+#[tokio::test]
+async fn a_file_without_the_word_is_not_opened() {
+    let lake = SmallLake::empty(Arc::new(InMemory::new()), Some(writer_id(1)));
+    let table = lake.table("indexed").await;
+    table.add_columns(&ids()).await.unwrap();
+    // As large as a file has to be for its words to be in the list.
+    let rows = concat_batches(&records().schema(), &vec![records(); 10]).unwrap();
+    lake.commit_rows(&table, writer_id(2), (None, 0), rows, &EncoderSettings::default()).await;
+    let file = table.current().files().next().unwrap().clone();
+    assert!(file.words.is_some(), "{} bytes", file.bytes);
+    let location: Path = table.root().parts().chain(file.path.parts()).collect();
+    lake.store.delete(&location).await.unwrap();
+    let engine = lake.engine();
+    let count = |filter| format!("select count(*) from indexed where message like '{filter}'");
+    assert_eq!(integers(&engine, &count("%zebra%")).await, [0]);
+    assert!(super::rows(&engine, &count("%xception%")).await.is_err());
 }

@@ -1,5 +1,7 @@
 //! Statements: what is refused and how, what is described, parameters, metadata.
 
+use arrow::array::AsArray;
+use arrow::datatypes::Float64Type;
 use datafusion::scalar::ScalarValue;
 use loglake_model::{ErrorKind, TenantName};
 
@@ -122,4 +124,35 @@ async fn now_is_the_lakes_clock() {
     let engine = small_lake().await.engine();
     let sql = "select cast(extract(epoch from now()) as bigint)";
     assert_eq!(integers(&engine, sql).await, [1_793_541_600]);
+}
+
+/// A value a row: group, and the row's number or nothing.
+const NUMBERED: &str = "(select n % 3 as g, case when n % 7 > 0 then n end as v \
+                        from (select value as n from generate_series(1, 60000)))";
+
+#[tokio::test]
+async fn a_percentile_by_group_is_near_the_true_one() {
+    let engine = small_lake().await.engine();
+    for (asked, truth) in [
+        ("approx_percentile_cont(v, 0.99)", 59_400.0),
+        ("approx_percentile_cont(0.99) within group (order by v)", 59_400.0),
+        ("approx_percentile_cont(0.9) within group (order by v desc)", 6_000.0),
+        ("approx_percentile_cont(v, 0.5, 200)", 30_000.0),
+        ("approx_percentile_cont(v, 0.5) filter (where v > 30000)", 45_000.0),
+        ("approx_percentile_cont(cast(v as float), 0.5)", 30_000.0),
+    ] {
+        let sql =
+            format!("select g, cast({asked} as double) from {NUMBERED} group by g order by g");
+        let answer = rows(&engine, &sql).await.unwrap();
+        let found: Vec<f64> = answer
+            .iter()
+            .flat_map(|batch| batch.column(1).as_primitive::<Float64Type>().values().to_vec())
+            .collect();
+        assert_eq!(found.len(), 3, "{asked}");
+        assert!(found.iter().all(|n| (n - truth).abs() < 600.0), "{asked}: {found:?}");
+    }
+    let nothing = "select count(p) from (select g, approx_percentile_cont(v, 0.5) as p \
+                   from (select n % 2 as g, cast(null as double) as v from \
+                   (select value as n from generate_series(1, 9))) group by g)";
+    assert_eq!(integers(&engine, nothing).await, [0]);
 }

@@ -52,6 +52,7 @@ pub fn file(table: &Table, rows: u64) -> DataFile {
         stats: FileStats::default(),
         modified: StillClock.now(),
         checksum: Some(7),
+        words: Some("words".into()),
     }
 }
 

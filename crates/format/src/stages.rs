@@ -1,0 +1,28 @@
+//! The stages of the encoder one by one, for its benchmarks.
+
+use arrow::array::{ArrayRef, RecordBatch};
+use loglake_model::TableSchema;
+
+use crate::FormatError;
+use crate::columns::Columns;
+use crate::index::{IndexBuilder, IndexKind};
+use crate::order::order;
+
+/// Sorts the rows; how many files they make.
+///
+/// # Errors
+/// As [`crate::encode`].
+pub fn sort(batches: &[RecordBatch], schema: &TableSchema) -> Result<usize, FormatError> {
+    let columns = Columns::new(batches, schema.file_schema())?;
+    Ok(order(&columns, schema.partition_by())?.len())
+}
+
+/// Builds the index of a column of texts; how many bytes it has.
+///
+/// # Errors
+/// As [`crate::encode`].
+pub fn index_words(texts: &ArrayRef, page_rows: usize) -> Result<usize, FormatError> {
+    let mut index = IndexBuilder::new(IndexKind::Words, page_rows);
+    index.add(texts);
+    index.bytes()
+}
