@@ -95,20 +95,24 @@ def section(table, runs):
     """The Markdown of it. `runs`: (question's name, opening, question) of each."""
     lines = [
         "## Cold, on a store", "",
-        f"{table['rows']:,} records in {table['files']:,} files of together {table['bytes'] / 1e6:,.1f} MB on MinIO on the same "
+        f"{table['rows']:,} records in {table['files']:,} file(s) of together {table['bytes'] / 1e6:,.1f} MB on MinIO on the same "
         "machine. Each line is a fresh process with nothing in memory: first it opens the table (`SELECT count(*)`), then it "
         "is asked. Bytes are those on the wire.", "",
         "| | to open: ms | requests | KB | to answer: ms | requests | KB | of the table | dollars a million |",
         "|---|---:|---|---:|---:|---|---:|---:|---:|",
     ]
     for name, (open_s, open_requests, open_bytes), (s, requests, read) in runs:
-        lines.append(f"| {name} | {open_s * 1000:.0f} | {told(open_requests)} | {open_bytes / 1e3:,.0f} | {s * 1000:.0f} | {told(requests)} "
-                     f"| {read / 1e3:,.0f} | {read / table['bytes']:.2%} | {cost.of_requests(requests) * 1e6:.2f} |")
+        opening = f"{open_s * 1000:.0f} | {told(open_requests)} | {open_bytes / 1e3:,.0f}"
+        answering = f"{s * 1000:.0f} | {told(requests)} | {read / 1e3:,.0f} | {read / table['bytes']:.2%}"
+        lines.append(f"| {name} | {opening} | {answering} | {cost.of_requests(requests) * 1e6:.2f} |")
     requests, stored = cost.per_tb(table["requests"], table["bytes_in"], table["bytes"])
-    lines += ["", f"At the prices of {cost.PRICES_ARE}, this load costs {requests:.2f} dollars of requests for a TB of NDJSON "
-              f"({told(table['requests'])} for {table['bytes_in'] / 1e6:,.0f} MB), and {stored:.2f} dollars a month to keep it. It came in large blocks; "
-              "many small requests cost more (`ack.py` says how much). The bucket took "
-              f"{table['sent'] / table['bytes']:.1f} times the bytes of the table, since each record is in a segment first.", ""]
+    lines += [
+        "",
+        f"At the prices of {cost.PRICES_ARE}, this load costs {requests:.2f} dollars of requests for a TB of NDJSON "
+        f"({told(table['requests'])} for {table['bytes_in'] / 1e6:,.0f} MB), and {stored:.2f} dollars a month to keep it. It "
+        "came in large blocks; many small requests cost more (`ack.py` says how much). The bucket took "
+        f"{table['sent'] / table['bytes']:.1f} times the bytes of the table, since each record is in a segment first.", "",
+    ]
     return "\n".join(lines)
 
 
