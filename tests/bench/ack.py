@@ -19,9 +19,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+import cost  # noqa: E402
 from servers import Loglake  # noqa: E402
 from servers.cluster import BUCKET, minio_and_etcd  # noqa: E402
 from storm.ledger import percentile  # noqa: E402
@@ -117,6 +119,8 @@ def measure(kind: str, members: int, rows_per_s: int, seconds: float, parent: st
             acks = load.run()
             asked = [scrape(lake.url, None) or {} for lake in running]
             minutes = (seconds + 5) / 60
+    bytes_in = sum(len(load.bodies[n % len(load.bodies)]) for n in range(load.requests))
+    dollars, _ = cost.per_tb(sum(asked, Counter()), bytes_in, 0)
     p50, p99 = percentile(acks, 0.5) * 1000, percentile(acks, 0.99) * 1000
     most50, most99 = BOUNDS_MS[kind]
     held = not load.failed and p50 <= most50 and (most99 is None or p99 <= most99)
@@ -125,7 +129,7 @@ def measure(kind: str, members: int, rows_per_s: int, seconds: float, parent: st
         f"{kind}, {members} member(s), {rows_per_s} records/s: p50 {p50:.1f} ms (at most {most50}), "
         f"p99 {p99:.1f} ms{f' (at most {most99})' if most99 else ''}, max {acks[-1] * 1000:.0f} ms, "
         f"{len(acks)} acks, {len(load.failed)} failed {load.failed[:2]}; requests to the store per "
-        f"minute and member: {per_minute}: {'holds' if held else 'DOES NOT HOLD'}",
+        f"minute and member: {per_minute}, ${dollars:.0f} a TB of records on S3: {'holds' if held else 'DOES NOT HOLD'}",
         flush=True,
     )
     return held

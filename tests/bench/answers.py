@@ -2,7 +2,8 @@
 import datetime
 import re
 
-TOLERANCE = 0.05
+# Counts of distinct values are estimates: DuckDB's is up to 9 % off.
+TOLERANCE = 0.1
 TIME = re.compile(r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?")
 
 

@@ -2,6 +2,11 @@
 """loglake beside ClickHouse (chdb) and DuckDB, on the same records, in one run.
 
     bench.py --bin PATH --input FILE.ndjson [--work DIR] [--systems loglake,clickhouse,…] [--out DIR]
+    bench.py … --input OTHER.ndjson --fragment OTHER.md [--title "Long messages"]
+    bench.py … --out docs --fragments growth.md,cold.md,OTHER.md
+
+Writes the page of the benchmark into `--out`, with the given fragments (of growth.py, cold.py, or of other
+records) as further sections; or writes such a fragment itself.
 
 Times of one run are to be read as ratios: the machine is shared and its speed drifts. Load is CPU of the
 whole server (loglake, over HTTP, synced, committed, indexed) or of the process that loads (the others, in
@@ -92,12 +97,19 @@ time (median of {rounds}); loglake over HTTP, the others in process. No system a
 ![Warm times](benchmarks.svg)
 """
 
+FRAGMENT = """## {title}
 
-def page(figures, asked, source, different):
+{rows:,} records, {megabytes:,.0f} MB of NDJSON, loaded and asked as above. {differences}
+
+{table}
+"""
+
+
+def filled(form, figures, asked, source, different, **more):
     said = "All systems gave the same answers." if not different else "Answers differed:\n\n" + "\n".join(f"- {d}" for d in different)
     rows = next(iter(figures.values()))["rows"]
-    return PAGE.format(rows=rows, megabytes=source.stat().st_size / 1e6, cores=os.cpu_count(), rounds=ROUNDS,
-                       differences=said, table=table(figures, asked))
+    return form.format(rows=rows, megabytes=source.stat().st_size / 1e6, cores=os.cpu_count(), rounds=ROUNDS,
+                       differences=said, table=table(figures, asked), **more)
 
 
 def main():
@@ -107,7 +119,11 @@ def main():
     p.add_argument("--work", type=pathlib.Path, default=pathlib.Path("bench-work"))
     p.add_argument("--systems", default=",".join(SYSTEMS))
     p.add_argument("--out", type=pathlib.Path)
+    p.add_argument("--fragments", help="files to append to the page, with a comma between")
+    p.add_argument("--fragment", type=pathlib.Path)
+    p.add_argument("--title", help="of the fragment")
     a = p.parse_args()
+    fragments = [pathlib.Path(name).read_text() for name in a.fragments.split(",")] if a.fragments else []
     asked = questions(Literals(a.input))
     figures = {}
     for name in a.systems.split(","):
@@ -122,8 +138,10 @@ def main():
     different = answers.differences(figures, asked)
     print(table(figures, asked))
     if a.out:
-        (a.out / "benchmarks.md").write_text(page(figures, asked, a.input, different))
+        (a.out / "benchmarks.md").write_text("\n".join([filled(PAGE, figures, asked, a.input, different), *fragments]))
         (a.out / "benchmarks.svg").write_text(plot.svg(figures, [q.name for q in asked]))
+    if a.fragment:
+        a.fragment.write_text(filled(FRAGMENT, figures, asked, a.input, different, title=a.title or a.input.stem))
     if different:
         sys.exit("answers differ:\n" + "\n".join(different))
 

@@ -1,4 +1,4 @@
-"""A loglake of its own for a benchmark: started on a directory, loaded over HTTP, asked over HTTP."""
+"""A loglake of its own for a benchmark: started on a directory or a store, loaded and asked over HTTP."""
 import concurrent.futures
 import http.client
 import json
@@ -6,7 +6,12 @@ import os
 import pathlib
 import socket
 import subprocess
+import sys
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from storm.requests import scrape  # noqa: E402
 
 BLOCK = 8 << 20
 IN_FLIGHT = 4
@@ -34,16 +39,19 @@ def drop_from_page_cache(folder):
 
 
 class Lake:
-    def __init__(self, binary, data):
+    def __init__(self, binary, data, args=None, env=None):
+        """`data`: its folder; `args`: where its lake is, if not there, and more; `env`: over the environment."""
         self.binary, self.data = binary, pathlib.Path(data)
+        self.args = args or ["--data", self.data / "lake"]
+        self.env = {**os.environ, **(env or {})}
         self.http, self.grpc = free_port(), free_port()
         self.connection = None
 
     def __enter__(self):
         self.log = open(self.data / "loglake.log", "ab")
         self.process = subprocess.Popen(
-            [self.binary, "serve", "--data", self.data / "lake", "--http", f"127.0.0.1:{self.http}",
-             "--grpc", f"127.0.0.1:{self.grpc}"], stderr=self.log, stdout=self.log)
+            [self.binary, "serve", *self.args, "--http", f"127.0.0.1:{self.http}",
+             "--grpc", f"127.0.0.1:{self.grpc}"], stderr=self.log, stdout=self.log, env=self.env)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             try:
@@ -52,6 +60,7 @@ class Lake:
             except OSError:
                 self.connection = None
                 time.sleep(0.05)
+        self.__exit__()
         raise RuntimeError("loglake did not become ready; see " + self.log.name)
 
     def __exit__(self, *_):
@@ -120,9 +129,33 @@ class Lake:
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
+    def requests(self):
+        """Requests to the store since its start, by operation."""
+        return scrape(f"http://127.0.0.1:{self.http}", None)
+
+    def bytes_read(self):
+        """Bytes that it read from files since its start; of sockets none. Without a store beside it, the store's."""
+        return int(pathlib.Path(f"/proc/{self.process.pid}/io").read_text().split()[1])
+
+    def files(self):
+        """Number and bytes of the table's data files."""
+        (row,) = self.ask("SELECT count(*) AS files, sum(bytes) AS bytes FROM lake.files WHERE table_name = 'logs'")
+        return row["files"], row["bytes"]
+
+    def settle(self, wait_s):
+        """Waits until compaction is done: for so long, then until the number of files stays for a minute.
+
+        Nothing tells that it is done; it begins about eleven minutes after an hour's last file came.
+        """
+        if not wait_s:
+            return
+        time.sleep(wait_s)
+        before = None
+        while (now := self.files()) != before:
+            before = now
+            time.sleep(60)
+
     def bytes_of_tables(self):
         """Everything of the tables in the bucket: files and logs."""
         root = self.data / "lake" / "default"
         return sum(f.stat().st_size for f in root.rglob("*") if f.is_file())
-
-

@@ -1,31 +1,35 @@
-"""ClickHouse (chdb) and DuckDB, each in a process of its own so that its CPU and memory are its own."""
+"""ClickHouse (chdb) and DuckDB, each in a process of its own so that its CPU and memory are its own.
+
+Their tables have the columns that a sample of the records has.
+"""
 import json
 import multiprocessing
 import pathlib
 import resource
 import time
 
-COLUMNS = [
-    ("timestamp", "DateTime64(9, 'UTC') CODEC(DoubleDelta, ZSTD(1))"),
-    ("service", "LowCardinality(String)"), ("host", "LowCardinality(String)"), ("pod", "LowCardinality(String)"),
-    ("region", "LowCardinality(String)"), ("level", "LowCardinality(String)"), ("message", "String CODEC(ZSTD(1))"),
-    ("trace_id", "String CODEC(ZSTD(1))"), ("span_id", "String CODEC(ZSTD(1))"), ("status", "Nullable(Int64) CODEC(ZSTD(1))"),
-    ("duration_ms", "Nullable(Float64) CODEC(ZSTD(1))"), ("bytes", "Nullable(Int64) CODEC(ZSTD(1))"),
-    ("client_ip", "String CODEC(ZSTD(1))"), ("path", "String CODEC(ZSTD(1))"), ("method", "LowCardinality(String)"),
-]
-INDEXES = ", INDEX words message TYPE tokenbf_v1(32768, 3, 0) GRANULARITY 1, INDEX ids trace_id TYPE bloom_filter(0.01) GRANULARITY 1"
+import columns
+
+INDEXES = {
+    "message": "INDEX words message TYPE tokenbf_v1(32768, 3, 0) GRANULARITY 1",
+    "trace_id": "INDEX ids trace_id TYPE bloom_filter(0.01) GRANULARITY 1",
+}
+
+
+def sorting_key(kinds):
+    return ", ".join(name for name in ("service", "timestamp") if kinds.get(name) in ("few", "text", "time"))
 
 
 class ClickHouse:
-    def __init__(self, work, indexes=""):
+    def __init__(self, work, indexes={}):
         from chdb import session
         self.indexes = indexes
         self.db = session.Session(str(work / "chdb"))
 
-    def load(self, source):
-        columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS)
+    def load(self, source, kinds):
+        parts = [columns.clickhouse(kinds), *(index for name, index in self.indexes.items() if name in kinds)]
         self.db.query("CREATE DATABASE IF NOT EXISTS bench")
-        self.db.query(f"CREATE TABLE bench.logs ({columns}{self.indexes}) ENGINE = MergeTree ORDER BY (service, timestamp)")
+        self.db.query(f"CREATE TABLE bench.logs ({', '.join(parts)}) ENGINE = MergeTree ORDER BY ({sorting_key(kinds)})")
         self.db.query(f"INSERT INTO bench.logs SELECT * FROM file('{source}', 'JSONEachRow') "
                       "SETTINGS date_time_input_format = 'best_effort', input_format_null_as_default = 1")
         self.db.query("OPTIMIZE TABLE bench.logs FINAL")
@@ -49,8 +53,9 @@ class DuckDb:
         self.db = duckdb.connect()
         self.db.execute("SET TimeZone = 'UTC'")
 
-    def load(self, source):
-        self.db.execute(f"COPY (SELECT * FROM read_json('{source}', format = 'newline_delimited') ORDER BY service, timestamp) "
+    def load(self, source, kinds):
+        records = f"read_json('{source}', format = 'newline_delimited', columns = {columns.duckdb(kinds)})"
+        self.db.execute(f"COPY (SELECT * FROM {records} ORDER BY {sorting_key(kinds)}) "
                         f"TO '{self.file}' (FORMAT parquet, COMPRESSION zstd)")
 
     def open(self):
@@ -84,9 +89,9 @@ def serve(name, work, pipe):
             pipe.send((repr(error), None))
 
 
-def load(system, source):
+def load(system, argument):
     before = cpu()
-    system.load(source)
+    system.load(*argument)
     system.open()
     used, memory = cpu() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     (count,) = system.ask("SELECT count(*) AS n FROM logs")
@@ -133,7 +138,7 @@ class Peer:
         return answer
 
     def load(self, source):
-        return self.call("load", str(pathlib.Path(source).resolve()))
+        return self.call("load", (str(pathlib.Path(source).resolve()), columns.columns(source)))
 
     def open(self):
         return self.call("open")

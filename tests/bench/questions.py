@@ -1,6 +1,7 @@
 """The questions of the benchmark, each in the words of every system, with literals out of the records.
 
-A question is asked with another literal each time, so that no system can answer from a kept result.
+A question is asked with another literal each time, so that no system can answer from a kept result. Those
+whose columns the records lack, or for which they hold nothing to ask for, are left out.
 """
 import collections
 import datetime
@@ -16,15 +17,17 @@ class Literals:
 
     def __init__(self, path):
         records = list(sample(path))
+        self.columns = {name for r in records for name in r}
+        messages = [r["message"] for r in records if isinstance(r.get("message"), str)]
         times = sorted(r["timestamp"][:26] for r in records)
         self.hours = hours(times[0], times[-1])
-        count = collections.Counter(r["service"] for r in records)
+        count = collections.Counter(r["service"] for r in records if r.get("service"))
         self.services = [name for name, _ in count.most_common(LITERALS)]
-        words = collections.Counter(w for r in records for w in set(re.findall("[a-zA-Z]{4,}", r["message"])))
+        words = collections.Counter(w for m in messages for w in set(re.findall("[a-zA-Z]{4,}", m)))
         frequent = [w for w, _ in words.most_common(2 * LITERALS)]
         self.pairs = list(zip(frequent[::2], frequent[1::2]))
         self.rare = spread(sorted(w for w, n in words.items() if n == 1))
-        tokens = collections.Counter(w for r in records for w in set(re.findall("[a-zA-Z0-9]{6,}", r["message"])))
+        tokens = collections.Counter(w for m in messages for w in set(re.findall("[a-zA-Z0-9]{6,}", m)))
         self.ids = spread(sorted(w for w, n in tokens.items() if n == 1 and re.search("[0-9]", w)))
         traces = sorted({r["trace_id"] for r in records if r.get("trace_id")})
         self.traces = spread(traces)
@@ -66,11 +69,14 @@ def between(hour, length):
 
 
 class Question:
-    """`sql`: system → text with places for one literal's fields; systems not named share `default`."""
+    """`sql`: system → text with places for one literal's fields; systems not named share `default`.
 
-    def __init__(self, name, literals, sql, ordered=True, approximate=False):
-        self.name, self.literals, self.sql = name, literals, sql
-        self.ordered, self.approximate = ordered, approximate
+    `needs`: the columns it is about, with a space between; each file has the time.
+    """
+
+    def __init__(self, name, needs, literals, sql, approximate=False):
+        self.name, self.needs, self.literals, self.sql = name, set(needs.split()), literals, sql
+        self.approximate = approximate
 
     def asked(self, system):
         text = self.sql.get(system) or self.sql["default"]
@@ -78,7 +84,11 @@ class Question:
 
 
 def questions(of):
-    """All questions, with the literals `of` a file."""
+    """The questions that a file's records can answer, with the literals `of` it."""
+    return [q for q in every(of) if q.literals and q.needs <= of.columns]
+
+
+def every(of):
     services = [{"service": s} for s in of.services]
     two_hours = [dict(zip(("start", "end"), between(h, 2)), service=s) for h, s in zip(of.hours, of.services * LITERALS)]
     one_hour = [dict(zip(("start", "end"), between(h, 1))) for h in of.hours]
@@ -86,40 +96,40 @@ def questions(of):
     count = "SELECT count(*) AS n FROM logs WHERE "
     found = "SELECT timestamp, service, message FROM logs WHERE "
     return [
-        Question("count all", nothing, {"default": "SELECT count(*) AS n FROM logs"}),
-        Question("rare word over everything", [{"word": w} for w in ["quetzalcoatl-58213", *of.rare]], {
+        Question("count all", "", nothing, {"default": "SELECT count(*) AS n FROM logs"}),
+        Question("rare word over everything", "message service", [{"word": w} for w in ["quetzalcoatl-58213", *of.rare]], {
             "default": found + "message LIKE '%{word}%' ORDER BY timestamp, message LIMIT 100"}),
-        Question("an id in a message", [{"word": w} for w in of.ids], {
+        Question("an id in a message", "message service", [{"word": w} for w in of.ids], {
             "clickhouse": found + "hasToken(message, '{word}') ORDER BY timestamp, message LIMIT 100",
             "duckdb": found + "regexp_matches(message, '(^|[^a-zA-Z0-9]){word}($|[^a-zA-Z0-9])') ORDER BY timestamp, message LIMIT 100",
             "loglake": found + "has_token(message, '{word}') ORDER BY timestamp, message LIMIT 100"}),
-        Question("one trace_id", [{"trace": t} for t in of.traces], {
+        Question("one trace_id", "trace_id message service", [{"trace": t} for t in of.traces], {
             "default": found + "trace_id = '{trace}' ORDER BY timestamp, message"}),
-        Question("latest 100 errors of a service", services, {
+        Question("latest 100 errors of a service", "service level host message", services, {
             "default": "SELECT timestamp, host, message FROM logs WHERE service = '{service}' AND level = 'ERROR' "
                        "ORDER BY timestamp DESC LIMIT 100"}),
-        Question("latest 100 of all", nothing, {
+        Question("latest 100 of all", "service level host message", nothing, {
             "default": "SELECT timestamp, service, level, host, message FROM logs ORDER BY timestamp DESC LIMIT 100"}),
-        Question("per-minute histogram, one service, 2 h", two_hours, {
+        Question("per-minute histogram, one service, 2 h", "service", two_hours, {
             "default": "SELECT date_trunc('minute', timestamp) AS minute, count(*) AS n FROM logs WHERE service = '{service}' "
                        "AND timestamp >= '{start}' AND timestamp < '{end}' GROUP BY 1 ORDER BY 1",
             "clickhouse": "SELECT toStartOfMinute(timestamp) AS minute, count() AS n FROM logs WHERE service = '{service}' "
                           "AND timestamp >= '{start}' AND timestamp < '{end}' GROUP BY 1 ORDER BY 1"}),
-        Question("count by level, 1 h", one_hour, {
+        Question("count by level, 1 h", "level", one_hour, {
             "default": "SELECT level, count(*) AS n FROM logs WHERE timestamp >= '{start}' AND timestamp < '{end}' "
                        "GROUP BY level ORDER BY level"}),
-        Question("top 10 hosts by errors", [{"level": level} for level in ("ERROR", "WARN")], {
+        Question("top 10 hosts by errors", "host level", [{"level": level} for level in ("ERROR", "WARN")], {
             "default": "SELECT host, count(*) AS n FROM logs WHERE level = '{level}' GROUP BY host ORDER BY n DESC, host LIMIT 10"}),
-        Question("p99 of a number by group", nothing, {
+        Question("p99 of a number by group", "service duration_ms", nothing, {
             "default": "SELECT service, approx_quantile(duration_ms, 0.99) AS p FROM logs GROUP BY service ORDER BY service",
             "clickhouse": "SELECT service, quantile(0.99)(duration_ms) AS p FROM logs GROUP BY service ORDER BY service",
             "loglake": "SELECT service, approx_percentile_cont(duration_ms, 0.99) AS p FROM logs GROUP BY service ORDER BY service",
         }, approximate=True),
-        Question("substring anywhere, by service", [{"part": p} for p in ("xception", "onnect", "ailed")], {
+        Question("substring anywhere, by service", "message service", [{"part": p} for p in ("xception", "onnect", "ailed")], {
             "default": "SELECT service, count(*) AS n FROM logs WHERE message LIKE '%{part}%' GROUP BY service ORDER BY service"}),
-        Question("two frequent words, count", [{"a": a, "b": b} for a, b in of.pairs], {
+        Question("two frequent words, count", "message", [{"a": a, "b": b} for a, b in of.pairs], {
             "default": count + "message LIKE '%{a}%' AND message LIKE '%{b}%'"}),
-        Question("distinct trace ids, approximate", nothing, {
+        Question("distinct trace ids, approximate", "trace_id", nothing, {
             "default": "SELECT approx_count_distinct(trace_id) AS n FROM logs",
             "clickhouse": "SELECT uniq(trace_id) AS n FROM logs",
             "loglake": "SELECT approx_distinct(trace_id) AS n FROM logs",
