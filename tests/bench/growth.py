@@ -163,7 +163,7 @@ def growth(sizes, waited):
     times = table(heads, by_question(figures, lambda c: f"{c[0][0] * 1e3:.1f} / {c[1][0] * 1e3:.0f}"))
     asked = table(heads, by_question(
         figures, lambda c: f"{c[0][1]:.0f}, {c[0][2] / 1e6:.2f} / {c[1][1]:.0f}, {c[1][2] / 1e6:.2f}"))
-    settled = "Compaction was waited for." if waited else "Compaction was not waited for: the files are those of the flushes."
+    settled = f"{waited} s were waited for compaction." if waited else "Compaction was not waited for: the files are as flushed."
     return GROWTH.format(settled=settled, rounds=ROUNDS, load=load, times=times, asked=asked)
 
 

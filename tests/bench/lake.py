@@ -68,6 +68,12 @@ class Lake:
         self.process.wait()
         self.log.close()
 
+    def hang_up(self):
+        """Before a request after a long time: the server has closed an idle connection."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
     def request(self, method, path, body=None, headers={}):
         if self.connection is None:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.http)
@@ -104,6 +110,7 @@ class Lake:
                         waiting, return_when=concurrent.futures.FIRST_COMPLETED)
                     stored += sum(f.result() for f in done)
             stored += sum(f.result() for f in waiting)
+        self.hang_up()
         status, body = self.request("POST", "/api/v1/flush")
         if status != 200:
             raise RuntimeError(f"flush: {status} {body}")
@@ -149,11 +156,11 @@ class Lake:
         """
         if not wait_s:
             return
-        time.sleep(wait_s)
-        before = None
-        while (now := self.files()) != before:
-            before = now
-            time.sleep(60)
+        before, now, pause_s = None, (), wait_s
+        while now != before:
+            time.sleep(pause_s)
+            self.hang_up()
+            before, now, pause_s = now, self.files(), 60
 
     def bytes_of_tables(self):
         """Everything of the tables in the bucket: files and logs."""
