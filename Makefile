@@ -9,7 +9,7 @@ PACKAGES := $(VENV)/packages.stamp
 BIN := $(CARGO_TARGET_DIR)/debug/loglake
 DATA ?= $(CURDIR)/lake-data
 
-.PHONY: help run build test lint unit e2e servers cluster bench kill storm visible ack recovery sim docs clean-data setup
+.PHONY: help run build test lint unit e2e servers cluster bench bench-corpora bench-growth bench-cold bench-quick kill storm visible ack recovery sim docs clean-data setup
 
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,34 @@ bench: setup $(PACKAGES) ## Beside ClickHouse and DuckDB on the same records (re
 	$(VENV)/bin/pip install -q -r tests/bench/requirements.txt
 	@test -f $(BENCH_INPUT) || tests/bench/records.sh $(BENCH_INPUT)
 	$(PYTHON) tests/bench/bench.py --bin $(CARGO_TARGET_DIR)/release/loglake --input $(BENCH_INPUT) --work $(CACHE)/bench/work --out docs
+
+# Other records, growth, and a cold process on a store: sections for the page, each alone (an hour together).
+BENCH_ROWS ?= 1000000
+BENCH_WORK := $(CACHE)/bench/work
+bench-corpora: setup $(PACKAGES) ## The same on records of six other kinds
+	cargo build --release --bin loglake
+	$(VENV)/bin/pip install -q -r tests/bench/requirements.txt
+	@mkdir -p $(BENCH_WORK)
+	@for kind in seed services unique wide long short; do \
+	  rows=$$([ $$kind = long ] && echo $$(($(BENCH_ROWS) / 50)) || echo $(BENCH_ROWS)); \
+	  $(PYTHON) tests/bench/corpora.py $$kind $$rows $(BENCH_WORK)/$$kind.ndjson && \
+	  $(PYTHON) tests/bench/bench.py --bin $(CARGO_TARGET_DIR)/release/loglake --input $(BENCH_WORK)/$$kind.ndjson \
+	    --work $(BENCH_WORK) --fragment $(BENCH_WORK)/$$kind.md --title "Records: $$kind" || exit 1; done
+
+BENCH_SIZES ?= 1000000,5000000,20000000
+bench-growth: setup servers ## The questions on BENCH_SIZES records, and with 1, 2 and 4 queriers
+	cargo build --release --bin loglake
+	PYTHONPATH=tests $(PYTHON) tests/bench/growth.py --bin $(CARGO_TARGET_DIR)/release/loglake --sizes $(BENCH_SIZES) \
+	  --queriers 1,2,4 --wait 780 --work $(BENCH_WORK) --fragment $(BENCH_WORK)/growth.md
+
+bench-cold: setup servers ## Requests, bytes and dollars of a fresh process's questions on MinIO
+	cargo build --release --bin loglake
+	PYTHONPATH=tests $(PYTHON) tests/bench/cold.py --bin $(CARGO_TARGET_DIR)/release/loglake --input $(BENCH_INPUT) \
+	  --wait 780 --work $(BENCH_WORK) --fragment $(BENCH_WORK)/cold.md
+
+BASE ?= HEAD~1
+bench-quick: setup ## Instructions of each stage beside those of the commit BASE (valgrind; for noisy machines)
+	tests/bench/quick.sh $(BASE)
 
 SEEDS ?= 200
 FROM ?= 0

@@ -2,8 +2,7 @@
 import datetime
 import re
 
-# Counts of distinct values are estimates: DuckDB's is up to 9 % off.
-TOLERANCE = 0.1
+TOLERANCE = 0.05
 TIME = re.compile(r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?")
 
 

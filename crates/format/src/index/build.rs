@@ -10,7 +10,7 @@ use super::directory::{ColumnIndex, INDEX_KEY, IndexDirectory, Section};
 use super::filters::FiltersBuilder;
 use super::numbers::ShortNumbers;
 use super::runs::RunsBuilder;
-use super::text::{STEM_MIN, fold_into, hash, hash_of_number, stems, words};
+use super::text::{fold_into, hash, hash_of_number, is_kept_stem, stems, words};
 use super::{INDEX_SHARE_MAX, IndexKind, file_words};
 use crate::FormatError;
 
@@ -99,7 +99,7 @@ impl IndexBuilder {
                 continue;
             }
             self.keys.push(hash(word.text));
-            for (stem, _) in stems(word.text).filter(|(stem, _)| stem.len() >= STEM_MIN) {
+            for (stem, _) in stems(word.text).filter(|(stem, _)| is_kept_stem(stem)) {
                 self.dictionary.add(stem, self.page);
             }
         }

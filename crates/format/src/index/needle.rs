@@ -4,7 +4,7 @@ use super::dictionary::{Dictionary, Stem};
 use super::filters::{Filters, Sought};
 use super::numbers::{is_short_number, key_of_many};
 use super::pages::Pages;
-use super::text::{STEM_MIN, fold, hash, hash_of_number, stems, words};
+use super::text::{fold, hash, hash_of_number, is_kept_stem, stems, words};
 
 /// Conditions on the columns of a row, as far as indexes can narrow them: a row for which they do
 /// not hold is none that is looked for.
@@ -118,8 +118,8 @@ impl Needle {
                     begins: begins || at.start > 0,
                     ends: ends || at.end < word.text.len(),
                 };
-                // A shorter one is in the dictionary only where it is a word.
-                if stem.text.len() >= STEM_MIN || (letters_only && whole.is_some()) {
+                // Others are in the dictionary only where they are a word.
+                if is_kept_stem(&stem.text) || (letters_only && whole.is_some()) {
                     sought.push(SoughtStem { stem, word: whole.filter(|_| letters_only) });
                 }
             }

@@ -122,7 +122,7 @@ fn what_is_not_there_is_not_found() {
             "java.io.IOException: reset",
             "y",
             "z", //
-            "block 0a7f lost",
+            "block 0a7f lost in a facade4",
             "error2 and terror",
         ]),
     );
@@ -131,6 +131,9 @@ fn what_is_not_there_is_not_found() {
     assert_eq!(part("full"), [0]);
     assert_eq!(part("full lost"), Vec::<usize>::new());
     assert_eq!(part("rror"), [2]);
+    // Letters of hexadecimal digits may be anywhere in an id.
+    assert_eq!(part("bead"), [0, 1, 2]);
+    assert_eq!(indexed.pages(Needle::part("bead", true, true)), Vec::<usize>::new());
     // The letters of a word with digits are known, its digits only as part of the whole.
     assert_eq!(part("error2 "), [2]);
     assert_eq!(part(" error3 "), Vec::<usize>::new());

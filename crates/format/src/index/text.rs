@@ -7,9 +7,14 @@ use std::ops::Range;
 
 use twox_hash::XxHash3_64;
 
-/// Stems of words with digits in them (`a3f`, `v2beta`) are words of the dictionary from this length
-/// on: shorter ones are in every page anyway.
-pub(super) const STEM_MIN: usize = 3;
+/// Shorter stems of words with digits (`a3f`, `v2beta`) are in every page anyway.
+const STEM_MIN: usize = 3;
+
+/// Whether a stem of a word with digits is a word of the dictionary. The letters of hexadecimal ids are
+/// none: they would be most of it.
+pub(super) fn is_kept_stem(stem: &[u8]) -> bool {
+    stem.len() >= STEM_MIN && !stem.iter().all(|letter| (b'a'..=b'f').contains(letter))
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
