@@ -25,8 +25,9 @@ const PAGE_ROWS: usize = 1_000;
 const NOON: i64 = 1_793_534_400_000_000;
 
 /// As long ids are: an index takes at most an eighth of its file.
-fn noise(id: u64) -> u64 {
-    id.wrapping_mul(0xff51_afd7_ed55_8ccd) ^ id >> 29
+fn noise(id: u64) -> String {
+    let other = id.wrapping_mul(0xff51_afd7_ed55_8ccd) ^ id >> 29;
+    format!("{other:016x}{:016x}", other.wrapping_mul(0xc4ce_b9fe_1a85_ec53) ^ other >> 31)
 }
 
 fn message(n: i64) -> String {
@@ -35,8 +36,8 @@ fn message(n: i64) -> String {
         7_777 => "a quetzalcoatl-58213 was seen at 10% of_it".to_owned(),
         12_345 => "straße, \u{212a}elvin and NEEDLES".to_owned(),
         n if n % 3_000 == 17 => format!("java.io.IOException: reset {id:x}"),
-        n if n % 2 == 0 => format!("request {id:016x}{:016x} took {} ms", noise(id), n % 997),
-        n => format!("cache miss of key {} by {id:x}{:016x}", n % 89, noise(id)),
+        n if n % 2 == 0 => format!("request {id:016x}{} took {} ms", noise(id), n % 997),
+        n => format!("cache miss of key {} by {id:x}{}", n % 89, noise(id)),
     }
 }
 
@@ -232,7 +233,8 @@ async fn only_pages_that_may_hold_the_words_are_read() {
         assert!(pages <= pages_max, "{pages} pages for {filter}");
     }
     let pages = pages_read(&engine, &format!("trace_id = '{}'", trace(9_000))).await;
-    assert!((1..=2).contains(&pages), "{pages}");
+    // Its three rows are of as many services, which lie apart.
+    assert!((1..=3).contains(&pages), "{pages}");
     let pages = pages_read(&engine, "trace_id in ('nobody', 'nothing')").await;
     assert!(pages <= 1, "{pages}");
 }
