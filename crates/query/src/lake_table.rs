@@ -85,6 +85,7 @@ impl LakeTable {
         let indexed = files.iter().map(|file| IndexedFile {
             object: files::object_meta(&self.root, file),
             words: file.words.clone(),
+            is_own: file.checksum.is_some(),
         });
         let left = self.indexes.narrow(indexed.collect(), &asked).await?;
         let mut to_read = vec![];

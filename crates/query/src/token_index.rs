@@ -56,6 +56,9 @@ pub(crate) struct TokenIndexes {
 pub(crate) struct IndexedFile {
     pub(crate) object: ObjectMeta,
     pub(crate) words: Option<Arc<str>>,
+    /// Whether it is as loglake wrote it. What another program made of it may have the same metadata and
+    /// its rows elsewhere.
+    pub(crate) is_own: bool,
 }
 
 /// What is left of a file.
@@ -99,7 +102,7 @@ impl TokenIndexes {
                 }
                 let object = &file.object;
                 let error = |error| QueryError::of_file(object.location.to_string(), error);
-                self.left(object, asked).await.map_err(error)
+                self.left(&file, asked).await.map_err(error)
             }
         });
         stream::iter(left).buffered(FILES_AT_ONCE).try_collect().await
@@ -126,19 +129,18 @@ impl TokenIndexes {
         words.is_none_or(|words| words.may_have(search))
     }
 
-    async fn left(&self, file: &ObjectMeta, asked: &Asked) -> ParquetResult<Left> {
-        let Some(directory) = self.directory(file).await? else { return Ok(Left::Everything) };
+    async fn left(&self, file: &IndexedFile, asked: &Asked) -> ParquetResult<Left> {
+        let object = &file.object;
+        let Some(directory) = self.directory(object).await? else { return Ok(Left::Everything) };
         let runs = match (&asked.runs, &directory.runs) {
-            (Some(filter), Some(runs)) => {
-                let rows = filter.rows(runs);
-                Some(rows.map_err(|error| ParquetError::External(Box::new(error)))?)
-            }
+            // What it cannot say of a run, as of a text that is no number, is told of the rows.
+            (Some(filter), Some(runs)) if file.is_own => filter.rows(runs).ok(),
             _ => None,
         };
         if runs.as_ref().is_some_and(|rows| !rows.selects_any()) {
             return Ok(Left::Nothing);
         }
-        let pages = self.pages(file, &directory, &asked.search).await?;
+        let pages = self.pages(object, &directory, &asked.search).await?;
         Ok(left(&pages, runs, &directory))
     }
 

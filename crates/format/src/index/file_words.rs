@@ -11,7 +11,7 @@ use super::needle::{ColumnParts, Search};
 
 /// The part of a file's bytes that the text of its words may take in the list. A small file is looked
 /// into instead, until it is merged with others.
-const SHARE_MAX: f64 = 1.0 / 256.0;
+const SHARE_MAX: f64 = 1.0 / 64.0;
 
 /// Words of letters alone, by text column: all that the column's dictionary has.
 #[derive(Debug)]
@@ -95,8 +95,8 @@ mod tests {
     #[test]
     fn a_text_that_is_too_long_for_its_file_is_left_out() {
         let dictionary = ("message", vec![0; 300]);
-        assert_eq!(to_text(&[dictionary.clone()], 50_000), None);
-        assert!(to_text(&[dictionary], 200_000).is_some());
+        assert_eq!(to_text(&[dictionary.clone()], 20_000), None);
+        assert!(to_text(&[dictionary], 50_000).is_some());
         assert_eq!(to_text(&[], 200_000), None);
         assert!(FileWords::parse("{\"message\":\"AAAA\"}").is_none());
     }

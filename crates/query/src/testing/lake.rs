@@ -183,6 +183,7 @@ impl SmallLake {
             let path = table.new_file_path(&file.partition);
             let location = table.root().parts().chain(path.parts()).collect();
             let bytes = file.bytes.len() as u64;
+            let checksum = Some(twox_hash::XxHash3_64::oneshot(&file.bytes));
             self.store.put(&location, file.bytes.into()).await.expect("a put");
             files.push(DataFile {
                 path,
@@ -191,7 +192,7 @@ impl SmallLake {
                 rows: file.rows,
                 stats: file.stats,
                 modified: StoppedClock.now(),
-                checksum: None,
+                checksum,
                 words: file.words.map(Into::into),
             });
         }
