@@ -27,7 +27,7 @@ test: setup lint unit e2e ## Everything: format, lints, unit, golden SQL, end to
 
 lint: ## Formatting, and clippy with warnings denied
 	cargo fmt --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --features loglake-format/stages --locked -- -D warnings
 
 unit: servers ## Unit tests, golden SQL; coordination against a real etcd, the store against MinIO
 	$(PYTHON) tests/servers/with_servers.py cargo test --workspace --locked

@@ -288,7 +288,6 @@ impl Settings {
                 row_group_rows_max: self.table.row_group_rows_max,
                 page_rows_max: self.table.page_rows_max,
                 zstd_level: self.table.zstd_level,
-                ..EncoderSettings::default()
             },
         }
     }

@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_text_that_is_too_long_for_its_file_is_left_out() {
         let dictionary = ("message", vec![0; 300]);
-        assert_eq!(to_text(&[dictionary.clone()], 20_000), None);
+        assert_eq!(to_text(std::slice::from_ref(&dictionary), 20_000), None);
         assert!(to_text(&[dictionary], 50_000).is_some());
         assert_eq!(to_text(&[], 200_000), None);
         assert!(FileWords::parse("{\"message\":\"AAAA\"}").is_none());
