@@ -47,9 +47,9 @@ fn batch(from: u64) -> RecordBatch {
         Arc::new(rows().map(text).collect::<StringArray>())
     };
     let service = |n| Some(format!("service-{}", noise(n).trailing_zeros().min(9)));
-    let level = |n| Some(if noise(n) % 20 == 0 { "ERROR" } else { "INFO" }.to_owned());
+    let level = |n| Some(if noise(n).is_multiple_of(20) { "ERROR" } else { "INFO" }.to_owned());
     let trace = |n| (n % 5 < 2).then(|| format!("{:032x}", u128::from(noise(n)).pow(2)));
-    let took = rows().map(|n| (n % 3 == 0).then(|| (noise(n) % 90_000) as f64 / 1e3));
+    let took = rows().map(|n| n.is_multiple_of(3).then(|| (noise(n) % 90_000) as f64 / 1e3));
     let times = rows().map(|n| (n * 10_000 + noise(n) % 10_000) as i64);
     let columns: [(&str, ArrayRef); 5] = [
         (SERVICE, texts(&service)),

@@ -14,12 +14,12 @@ fn records() -> Vec<u8> {
     for n in 0..RECORDS {
         let id = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let (service, host) = (["cart", "checkout", "search"][n as usize % 3], id % 200);
-        let level = if id % 50 == 0 { "ERROR" } else { "INFO" };
+        let level = if id.is_multiple_of(50) { "ERROR" } else { "INFO" };
         lines.push_str(&format!(
             r#"{{"timestamp":"2026-11-01T00:00:{:02}.{:09}Z","service":"{service}","host":"ip-10-0-{host}","level":"{level}","message":"request {id:016x} of user {} took {} ms","status":{},"duration_ms":{}.{}"#,
             n / 1_000 % 60, id % 1_000_000_000, id % 20_000, id % 997, 200 + id % 300, id % 900, id % 10,
         ));
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             lines.push_str(&format!(r#","trace_id":"{id:016x}{id:016x}""#));
         }
         lines.push_str("}\n");
