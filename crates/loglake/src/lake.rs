@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::settings::Settings;
+use crate::store::Cached;
 use crate::system::{SystemClock, new_writer_id};
 
 /// The parts of a running process.
@@ -32,11 +33,16 @@ pub struct Lake {
 }
 
 impl Lake {
-    /// Opens the bucket, becomes a member and starts what the roles ask for.
+    /// Opens the bucket, becomes a member and starts what the roles ask for. Queries read data files through
+    /// `cached` where it is given.
     ///
     /// # Errors
     /// When the store or etcd cannot be reached, or the bucket holds a lake of a newer format.
-    pub async fn open(settings: &Settings, store: Arc<dyn ObjectStore>) -> anyhow::Result<Self> {
+    pub async fn open(
+        settings: &Settings,
+        store: Arc<dyn ObjectStore>,
+        cached: Option<Arc<Cached>>,
+    ) -> anyhow::Result<Self> {
         let clock = Arc::new(SystemClock);
         format::check_or_create(store.as_ref()).await?;
         let catalog = Arc::new(Catalog::new(Arc::clone(&store), clock.clone(), settings.tables()));
@@ -65,7 +71,7 @@ impl Lake {
         let fresh = MembersRows::new(own, coordinator.as_ref(), channels, settings.fresh());
         let engine = QueryEngine::new(
             QueryDeps {
-                store: Arc::clone(&store),
+                store: cached.map_or_else(|| Arc::clone(&store), |cached| cached as _),
                 catalog: Arc::clone(&catalog),
                 segments: Reader::new(store),
                 fresh: Arc::new(fresh),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use loglake_coord::Role;
 use loglake_server::{Doors, check_exposure};
+use object_store::ObjectStore;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,7 +16,7 @@ use toml::Value;
 
 use crate::lake::Lake;
 use crate::settings::{Overrides, Settings, load};
-use crate::store::{self, Counted, StoreRequests};
+use crate::store::{self, CacheReads, Cached, Counted, StoreRequests};
 use crate::system::SystemClock;
 
 #[derive(clap::Args)]
@@ -89,7 +90,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let mut registry = Registry::with_prefix("loglake");
     requests.register(&mut registry);
     let store = Arc::new(Counted::new(Arc::clone(&bucket.store), requests));
-    let lake = Lake::open(&settings, store).await?;
+    let cached = open_cache(&settings, Arc::clone(&store) as _, &mut registry).await?;
+    let lake = Lake::open(&settings, store, cached.clone()).await?;
     let stop = stop_on_signal()?;
     let (http, grpc) = (http.listen(BACKLOG)?, grpc.listen(BACKLOG)?);
     announce(&settings, &http, &grpc)?;
@@ -103,7 +105,25 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     };
     loglake_server::serve(http, grpc, doors, stop).await?;
     tracing::info!("committing what is buffered");
-    lake.close().await
+    let closed = lake.close().await;
+    if let Some(cached) = cached {
+        cached.close().await;
+    }
+    closed
+}
+
+/// The store as queries read data files from it, where that is another than the bucket itself.
+async fn open_cache(
+    settings: &Settings,
+    store: Arc<dyn ObjectStore>,
+    registry: &mut Registry,
+) -> anyhow::Result<Option<Arc<Cached>>> {
+    let Some(cache) = settings.cache().filter(|_| settings.has_role(Role::Query)) else {
+        return Ok(None);
+    };
+    let reads = CacheReads::default();
+    reads.register(registry);
+    Ok(Some(Arc::new(Cached::open(store, &cache, reads).await?)))
 }
 
 async fn open_bucket(settings: &Settings) -> anyhow::Result<store::Bucket> {

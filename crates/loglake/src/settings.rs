@@ -24,6 +24,8 @@ use serde::{Deserialize, Serialize};
 pub use document::markdown;
 pub use load::{Overrides, load};
 
+use crate::store::{CacheSettings, DiskSettings};
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -136,6 +138,14 @@ pub struct SqlSettings {
     /// ingester's segments from the bucket, which is slower. Longer delays queries when an ingester
     /// hangs.
     pub fresh_wait_ms: u64,
+    /// Bytes of memory in which parts of data files of a bucket are kept; 0 keeps none. An embedded lake
+    /// leaves that to the operating system.
+    pub cache_memory_bytes: usize,
+    /// A folder on a local disk where parts of data files of a bucket are kept beside, also while the process
+    /// is down. One for each process.
+    pub cache_folder: Option<PathBuf>,
+    /// Bytes that `query.cache_folder` may take, 64 MiB at least.
+    pub cache_disk_bytes: u64,
     /// Bytes of data files, as stored, from which a query is worked on by all queriers together.
     /// Smaller ones run where they are asked: sharing them out would cost more than it brings.
     pub spread_bytes_min: u64,
@@ -229,6 +239,9 @@ impl Default for SqlSettings {
             timeout_s: 60,
             spill_bytes_max: 10 << 30,
             fresh_wait_ms: 300,
+            cache_memory_bytes: 256 << 20,
+            cache_folder: None,
+            cache_disk_bytes: 10 << 30,
             spread_bytes_min: 256 << 20,
         }
     }
@@ -306,6 +319,14 @@ impl Settings {
             timeout: Duration::from_secs(self.query.timeout_s),
             spill_bytes_max: self.query.spill_bytes_max,
         }
+    }
+
+    /// Of data files in a bucket; `None` where nothing is kept of them.
+    pub fn cache(&self) -> Option<CacheSettings> {
+        let disk = self.query.cache_folder.clone();
+        let disk = disk.map(|folder| DiskSettings { folder, bytes: self.query.cache_disk_bytes });
+        let memory_bytes = self.query.cache_memory_bytes;
+        (self.data.is_none() && memory_bytes > 0).then_some(CacheSettings { memory_bytes, disk })
     }
 
     pub fn spread(&self) -> SpreadSettings {

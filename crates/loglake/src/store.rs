@@ -1,6 +1,7 @@
 //! The bucket: a directory, an S3 bucket, or memory. All that differs between them ends here; the
 //! other crates see [`ObjectStore`].
 
+mod cached;
 pub mod conformance;
 mod counted;
 mod directory;
@@ -13,6 +14,7 @@ use anyhow::{Context, bail};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
+pub use cached::{CacheReads, CacheSettings, Cached, DISK_BYTES_MIN, DiskSettings};
 pub use counted::{Counted, StoreRequests};
 use directory::Directory;
 

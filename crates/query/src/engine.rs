@@ -36,9 +36,10 @@ use crate::session::Sessions;
 use crate::snapshot::{LakeReader, Terms};
 use crate::spread::{Queriers, QueryWorker, Spread, SpreadSettings, bytes_to_read};
 use crate::statement::{Named, parse};
+use crate::text_groups::by_texts;
 use crate::token_index::TokenIndexes;
 use crate::views::{VIEWS, View};
-use crate::{FreshRows, QueryError, newest, read_only};
+use crate::{CacheLookups, FreshRows, QueryError, newest, read_only};
 
 /// How often a query begins again because the lake moved on below it before its first row.
 const ATTEMPTS_MAX: usize = 8;
@@ -175,6 +176,11 @@ impl QueryEngine {
     pub const fn always_in_two_steps(mut self) -> Self {
         self.two_steps_bytes_min = 0;
         self
+    }
+
+    /// How often the caches of this engine had what was asked of them.
+    pub fn cache_lookups(&self) -> Arc<CacheLookups> {
+        self.indexes.lookups()
     }
 
     /// What answers other queriers that spread their queries over this one; `None` without
@@ -347,7 +353,10 @@ impl QueryEngine {
             _ => None,
         };
         tries.was_spread = over.is_some();
-        let (state, physical) = over.unwrap_or((state, physical));
+        let (state, physical) = match over {
+            Some(over) => over,
+            None => (state, by_texts(physical)?),
+        };
         let rows = execute_stream(physical, state.task_ctx())?;
         Ok(Started::after_first_rows(rows, state, tries.was_spread).await?)
     }

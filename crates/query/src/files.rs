@@ -23,6 +23,7 @@ use loglake_table::DataFile;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
+use crate::CacheLookups;
 use crate::prune::statistics;
 use crate::reader::{FOOTER_GUESS_BYTES, ReaderFactory};
 use crate::session::store_url;
@@ -81,6 +82,7 @@ pub(crate) fn object_meta(root: &Path, file: &DataFile) -> ObjectMeta {
 pub(crate) fn scan(
     state: &dyn Session,
     root: &Path,
+    lookups: Arc<CacheLookups>,
     ToRead { files, pruned }: ToRead,
     projected: &SchemaRef,
     limit: Option<usize>,
@@ -97,7 +99,7 @@ pub(crate) fn scan(
     for (at, file) in files.into_iter().enumerate() {
         file_groups[at % groups].push(file);
     }
-    let source = parquet_source(state, &columns.schema)?;
+    let source = parquet_source(state, lookups, &columns.schema)?;
     pruned.count_in(source.metrics());
     let config = FileScanConfigBuilder::new(store_url()?, Arc::new(source))
         .with_file_groups(file_groups)
@@ -108,7 +110,11 @@ pub(crate) fn scan(
     Ok(DataSourceExec::from_data_source(config))
 }
 
-fn parquet_source(state: &dyn Session, schema: &ScanSchema) -> Result<ParquetSource> {
+fn parquet_source(
+    state: &dyn Session,
+    lookups: Arc<CacheLookups>,
+    schema: &ScanSchema,
+) -> Result<ParquetSource> {
     let options = TableParquetOptions {
         global: state.config_options().execution.parquet.clone(),
         ..TableParquetOptions::default()
@@ -116,10 +122,11 @@ fn parquet_source(state: &dyn Session, schema: &ScanSchema) -> Result<ParquetSou
     let runtime = state.runtime_env();
     let store = runtime.object_store(store_url()?)?;
     let footers = runtime.cache_manager.get_file_metadata_cache();
+    let readers = ReaderFactory::new(store, footers, lookups);
     Ok(ParquetSource::new(schema.clone())
         .with_table_parquet_options(options)
         .with_metadata_size_hint(FOOTER_GUESS_BYTES)
-        .with_parquet_file_reader_factory(Arc::new(ReaderFactory::new(store, footers))))
+        .with_parquet_file_reader_factory(Arc::new(readers)))
 }
 
 /// The columns of one scan: those in the files first, then those of the partition, as DataFusion

@@ -174,7 +174,8 @@ impl TableProvider for LakeTable {
         let selection = Selection::of_scan(&self.schema, &projected, by, filters, limit);
         inputs.extend(self.scan_fresh(selection, &projected, partitions).await?);
         if !to_read.files.is_empty() {
-            inputs.push(files::scan(state, &self.root, to_read, &projected, limit)?);
+            let lookups = self.indexes.lookups();
+            inputs.push(files::scan(state, &self.root, lookups, to_read, &projected, limit)?);
         }
         match inputs.len() {
             0 => Ok(Arc::new(EmptyExec::new(projected))),

@@ -21,6 +21,7 @@ mod fresh;
 mod functions;
 mod lake_table;
 mod listing;
+mod lookups;
 mod memory;
 mod newest;
 mod partial;
@@ -38,6 +39,7 @@ mod statement;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod text_groups;
 mod token_index;
 mod views;
 
@@ -50,6 +52,7 @@ pub use fresh::{
     Filter, FreshAnswer, FreshAnswerer, FreshBatches, FreshError, FreshHead, FreshRows, FreshScan,
     InvalidMessage, NoFreshRows, Selection, Unanswered, UpTo, decode_head, encode_scan,
 };
+pub use lookups::{CacheLookups, Lookups};
 pub use partial::PartialAnswer;
 pub use spread::{Queriers, QueryWorker, SpreadSettings};
 pub use views::{VIEWS, View};

@@ -23,6 +23,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
 use crate::QueryError;
+use crate::lookups::CacheLookups;
 
 /// Bytes asked for at a file's end in the hope that its footer is within them.
 pub(crate) const FOOTER_GUESS_BYTES: usize = 64 << 10;
@@ -31,13 +32,18 @@ pub(crate) const FOOTER_GUESS_BYTES: usize = 64 << 10;
 pub(crate) struct ReaderFactory {
     store: Arc<dyn ObjectStore>,
     footers: Arc<FileMetadataCache>,
+    lookups: Arc<CacheLookups>,
     cached: CachedParquetFileReaderFactory,
 }
 
 impl ReaderFactory {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, footers: Arc<FileMetadataCache>) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn ObjectStore>,
+        footers: Arc<FileMetadataCache>,
+        lookups: Arc<CacheLookups>,
+    ) -> Self {
         let cached = CachedParquetFileReaderFactory::new(Arc::clone(&store), Arc::clone(&footers));
-        Self { store, footers, cached }
+        Self { store, footers, lookups, cached }
     }
 }
 
@@ -51,8 +57,9 @@ impl ParquetFileReaderFactory for ReaderFactory {
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let object = file.object_meta.clone();
         let (store, footers) = (Arc::clone(&self.store), Arc::clone(&self.footers));
+        let lookups = Arc::clone(&self.lookups);
         let inner = self.cached.create_reader(partition, file, footer_guess, metrics)?;
-        Ok(Box::new(Reader { inner, store, footers, object, footer_guess }))
+        Ok(Box::new(Reader { inner, store, footers, lookups, object, footer_guess }))
     }
 }
 
@@ -60,10 +67,12 @@ impl ParquetFileReaderFactory for ReaderFactory {
 pub(crate) async fn footer(
     store: &dyn ObjectStore,
     footers: &Arc<FileMetadataCache>,
+    lookups: &CacheLookups,
     file: &ObjectMeta,
     guess: Option<usize>,
     policy: Option<PageIndexPolicy>,
 ) -> ParquetResult<Arc<ParquetMetaData>> {
+    lookups.footers.count(footers.contains_key(&file.location));
     let read = DFParquetMetadata::new(store, file)
         .with_file_metadata_cache(Some(Arc::clone(footers)))
         .with_metadata_size_hint(guess)
@@ -80,6 +89,7 @@ struct Reader {
     inner: Box<dyn AsyncFileReader + Send>,
     store: Arc<dyn ObjectStore>,
     footers: Arc<FileMetadataCache>,
+    lookups: Arc<CacheLookups>,
     object: ObjectMeta,
     footer_guess: Option<usize>,
 }
@@ -104,8 +114,9 @@ impl AsyncFileReader for Reader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         let policy = options.map(ArrowReaderOptions::column_index_policy);
-        footer(self.store.as_ref(), &self.footers, &self.object, self.footer_guess, policy)
-            .map_err(|error| of_file(&self.object.location, error))
+        let (store, file, guess) = (self.store.as_ref(), &self.object, self.footer_guess);
+        footer(store, &self.footers, &self.lookups, file, guess, policy)
+            .map_err(|error| of_file(&file.location, error))
             .boxed()
     }
 }

@@ -17,10 +17,11 @@ use loglake_format::index::{
 };
 use lru::LruCache;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore};
 use parking_lot::Mutex;
 
 use crate::QueryError;
+use crate::lookups::CacheLookups;
 use crate::reader::{FOOTER_GUESS_BYTES, footer};
 use crate::runs::RunFilter;
 
@@ -49,6 +50,7 @@ impl Asked {
 pub(crate) struct TokenIndexes {
     store: Arc<dyn ObjectStore>,
     footers: Arc<FileMetadataCache>,
+    lookups: Arc<CacheLookups>,
     kept: Mutex<Kept>,
 }
 
@@ -76,7 +78,12 @@ impl TokenIndexes {
         footers: Arc<FileMetadataCache>,
         bytes_max: usize,
     ) -> Self {
-        Self { store, footers, kept: Mutex::new(Kept::new(bytes_max)) }
+        Self { store, footers, lookups: Arc::default(), kept: Mutex::new(Kept::new(bytes_max)) }
+    }
+
+    /// How often it, and whoever reads files with it, found footers and indexes decoded.
+    pub(crate) fn lookups(&self) -> Arc<CacheLookups> {
+        Arc::clone(&self.lookups)
     }
 
     /// What is left of each file, in their order: the newest first.
@@ -163,13 +170,14 @@ impl TokenIndexes {
 
     async fn directory(&self, file: &ObjectMeta) -> ParquetResult<Option<Arc<IndexDirectory>>> {
         let key = Key::new(file, Which::Directory);
-        if let Some(Part::Directory(directory)) = self.kept.lock().get(&key) {
+        if let Some(Part::Directory(directory)) = self.kept(&key) {
             return Ok(directory);
         }
         // As scans ask for it, so that it is read once.
         let policy = Some(PageIndexPolicy::Optional);
         let guess = Some(FOOTER_GUESS_BYTES);
-        let footer = footer(self.store.as_ref(), &self.footers, file, guess, policy).await?;
+        let footer =
+            footer(self.store.as_ref(), &self.footers, &self.lookups, file, guess, policy).await?;
         let pairs = footer.file_metadata().key_value_metadata().into_iter().flatten();
         let value = pairs.filter(|pair| pair.key == INDEX_KEY).find_map(|pair| pair.value.as_ref());
         let bytes = value.map_or(0, String::len);
@@ -269,7 +277,7 @@ impl TokenIndexes {
         decode: impl FnOnce(Bytes) -> Result<Part, FormatError>,
     ) -> ParquetResult<Option<Part>> {
         let key = Key::new(file, Which::Section(section.offset));
-        if let Some(part) = self.kept.lock().get(&key) {
+        if let Some(part) = self.kept(&key) {
             return Ok(Some(part));
         }
         let bytes = match near {
@@ -289,9 +297,18 @@ impl TokenIndexes {
         }
     }
 
+    /// What is kept of a file, and counted.
+    fn kept(&self, key: &Key) -> Option<Part> {
+        let part = self.kept.lock().get(key);
+        self.lookups.indexes.count(part.is_some());
+        part
+    }
+
     async fn get(&self, file: &ObjectMeta, range: Range<u64>) -> ParquetResult<Bytes> {
-        let bytes = self.store.get_range(&file.location, range).await;
-        bytes.map_err(|error| ParquetError::External(Box::new(error)))
+        // As scans ask for theirs: a store with a cache answers from it.
+        let bytes = self.store.get_ranges(&file.location, &[range]).await;
+        let bytes = bytes.map_err(|error| ParquetError::External(Box::new(error)))?;
+        Ok(bytes.into_iter().next().unwrap_or_default())
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::auth::{InvalidToken, Token};
 use crate::failure::Failure;
 use crate::ids::DocumentIds;
-use crate::metrics::Metrics;
+use crate::metrics::{Caches, Metrics};
 use crate::peers::OwnRows;
 
 /// Bounds of the doors themselves; those of requests' contents are [`Limits`].
@@ -126,6 +126,9 @@ impl OpenDoors {
     pub(crate) fn new(doors: Doors, settings: DoorSettings) -> Result<Self, NotOpened> {
         let mut registry = doors.registry;
         let metrics = Metrics::register(&mut registry);
+        if let Some(engine) = &doors.engine {
+            registry.register_collector(Box::new(Caches(engine.cache_lookups())));
+        }
         let process = doors.ingester.as_ref().map(|ingester| ingester.writer());
         Ok(Self(Arc::new(State {
             tenant: TenantName::unnamed(),

@@ -1,9 +1,14 @@
 //! What the front doors count, in the names of the Prometheus conventions.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use loglake_query::CacheLookups;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
@@ -92,6 +97,25 @@ impl Metrics {
         };
         let outcome = if started { "started" } else { "refused" };
         self.queries.get_or_create(&QueryLabels { door, outcome }).inc();
+    }
+}
+
+/// `loglake_cache_lookups_total`: what queries asked of the caches of decoded footers and indexes.
+#[derive(Debug)]
+pub(crate) struct Caches(pub(crate) Arc<CacheLookups>);
+
+impl Collector for Caches {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Lookups of decoded footers and token indexes";
+        let mut lookups =
+            encoder.encode_descriptor("cache_lookups", help, None, MetricType::Counter)?;
+        for (cache, kept) in [("footers", &self.0.footers), ("indexes", &self.0.indexes)] {
+            for (outcome, count) in [("hit", kept.hits()), ("miss", kept.misses())] {
+                let labels = [("cache", cache), ("outcome", outcome)];
+                ConstCounter::new(count).encode(lookups.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use toml::{Table, Value};
 
 use super::document::leaves;
 use super::{IN_FLIGHT_CEILING, Settings};
+use crate::store::DISK_BYTES_MIN;
 
 /// What the flags say: dotted setting names with TOML values.
 pub type Overrides = Vec<(String, Value)>;
@@ -113,6 +114,15 @@ fn check(settings: &Settings) -> anyhow::Result<()> {
     if settings.wal.in_flight_max > IN_FLIGHT_CEILING {
         let wanted = settings.wal.in_flight_max;
         bail!("`wal.in_flight_max` is {wanted}, and is at most {IN_FLIGHT_CEILING}");
+    }
+    let (folder, bytes) = (&settings.query.cache_folder, settings.query.cache_disk_bytes);
+    if folder.is_some() && bytes < DISK_BYTES_MIN {
+        bail!("`query.cache_disk_bytes` is {bytes}, and must be at least {DISK_BYTES_MIN}");
+    }
+    if folder.is_some() && settings.query.cache_memory_bytes == 0 {
+        bail!(
+            "`query.cache_folder` is set, and `query.cache_memory_bytes` is 0: no cache without memory"
+        );
     }
     for (name, value) in [
         ("wal.segment_bytes_max", settings.wal.segment_bytes_max),
