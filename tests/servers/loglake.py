@@ -33,6 +33,7 @@ class Loglake(Server):
         env: dict[str, str] | None = None,
         http: int | None = None,
         grpc: int | None = None,
+        kafka: bool = False,
         place: Place = LOOPBACK,
         name: str = "loglake",
     ):
@@ -42,6 +43,7 @@ class Loglake(Server):
         self.store, self.etcd, self.token = store, etcd, token
         self.args, self.env = list(args), dict(env or {})
         self.http_port, self.grpc_port = http or free_port(), grpc or free_port()
+        self.kafka = f"{place.host}:{free_port()}" if kafka else None
         self.url = f"http://{place.host}:{self.http_port}"
         self.grpc = f"grpc://{place.host}:{self.grpc_port}"
 
@@ -55,7 +57,8 @@ class Loglake(Server):
             "--http", f"{self.place.host}:{self.http_port}",
             "--grpc", f"{self.place.host}:{self.grpc_port}",
         ]  # fmt: skip
-        return [binary(), "serve", *self.where(), *etcd, *addresses, *self.args]
+        kafka = ["--kafka", self.kafka] if self.kafka else []
+        return [binary(), "serve", *self.where(), *etcd, *addresses, *kafka, *self.args]
 
     def environment(self):
         token = {"LOGLAKE_TOKEN": self.token} if self.token else {}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use loglake_coord::Role;
-use loglake_server::{Doors, check_exposure};
+use loglake_server::{Doors, KafkaPort, check_exposure};
 use object_store::ObjectStore;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpSocket};
@@ -39,6 +39,9 @@ pub struct ServeArgs {
     /// Address of the gRPC door [default: 127.0.0.1:9401]
     #[arg(long, value_name = "ADDR")]
     grpc: Option<SocketAddr>,
+    /// Address of the Kafka door [default: none]
+    #[arg(long, value_name = "ADDR")]
+    kafka: Option<SocketAddr>,
     /// Host by which other members reach this process, where it listens on 0.0.0.0
     #[arg(long, value_name = "HOST")]
     advertise: Option<String>,
@@ -61,6 +64,7 @@ impl ServeArgs {
             ("roles", list(&self.roles)),
             ("http", text(self.http.map(|address| address.to_string()))),
             ("grpc", text(self.grpc.map(|address| address.to_string()))),
+            ("kafka.listen", text(self.kafka.map(|address| address.to_string()))),
             ("advertise", text(self.advertise.clone())),
             ("token", text(self.token.clone())),
         ]
@@ -79,13 +83,14 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .init();
     let settings = load(args.config.as_deref(), std::env::vars(), args.overrides())?;
-    check_exposure(&[settings.http, settings.grpc], settings.token.as_deref())?;
+    check_exposure(&settings.addresses(), settings.token.as_deref())?;
     if settings.nobody_can_reach_it() {
         tracing::warn!("other members cannot reach {}: set `advertise`", settings.grpc);
     }
     // Held until the end: a directory has one process.
     let bucket = open_bucket(&settings).await?;
     let (http, grpc) = (bind(settings.http)?, bind(settings.grpc)?);
+    let kafka = settings.kafka.listen.map(bind).transpose()?;
     let requests = StoreRequests::default();
     let mut registry = Registry::with_prefix("loglake");
     requests.register(&mut registry);
@@ -94,7 +99,9 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let lake = Lake::open(&settings, store, cached.clone()).await?;
     let stop = stop_on_signal()?;
     let (http, grpc) = (http.listen(BACKLOG)?, grpc.listen(BACKLOG)?);
-    announce(&settings, &http, &grpc)?;
+    let kafka = kafka.map(|socket| socket.listen(BACKLOG)).transpose()?;
+    let kafka = kafka.map(|listener| KafkaPort { listener, settings: settings.kafka() });
+    announce(&settings, &http, &grpc, kafka.as_ref())?;
     let doors = Doors {
         ingester: lake.ingester.clone(),
         engine: settings.has_role(Role::Query).then(|| Arc::clone(&lake.engine)),
@@ -103,7 +110,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         clock: Arc::new(SystemClock),
         registry,
     };
-    loglake_server::serve(http, grpc, doors, stop).await?;
+    loglake_server::serve(http, grpc, kafka, doors, stop).await?;
     tracing::info!("committing what is buffered");
     let closed = lake.close().await;
     if let Some(cached) = cached {
@@ -152,11 +159,19 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpSocket> {
     bound().with_context(|| format!("{address} cannot be listened on"))
 }
 
-fn announce(settings: &Settings, http: &TcpListener, grpc: &TcpListener) -> anyhow::Result<()> {
+fn announce(
+    settings: &Settings,
+    http: &TcpListener,
+    grpc: &TcpListener,
+    kafka: Option<&KafkaPort>,
+) -> anyhow::Result<()> {
     let place = match (&settings.data, &settings.store) {
         (Some(directory), _) => directory.display().to_string(),
         (None, url) => url.clone().unwrap_or_default(),
     };
+    if let Some(kafka) = kafka {
+        tracing::info!(kafka = %kafka.listener.local_addr()?, "topics are tables");
+    }
     tracing::info!(
         http = %http.local_addr()?, grpc = %grpc.local_addr()?, bucket = place,
         "loglake {} is ready", env!("CARGO_PKG_VERSION")

@@ -15,7 +15,8 @@ use loglake_format::EncoderSettings;
 use loglake_ingest::IngestSettings;
 use loglake_model::{Limits, PartitionBy};
 use loglake_query::{QuerySettings, SpreadSettings};
-use loglake_server::FreshSettings;
+use loglake_receive::kafka::RecordFields;
+use loglake_server::{FreshSettings, KafkaSettings};
 use loglake_table::TableSettings;
 use loglake_wal::WalSettings;
 use schemars::JsonSchema;
@@ -57,6 +58,7 @@ pub struct Settings {
     pub table: LayoutSettings,
     pub query: SqlSettings,
     pub coordination: CoordinationSettings,
+    pub kafka: KafkaDoorSettings,
 }
 
 /// Bounds on what one request may bring.
@@ -162,6 +164,32 @@ pub struct CoordinationSettings {
     pub prefix: String,
 }
 
+/// The Kafka door: topics are tables.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KafkaDoorSettings {
+    /// Address of the Kafka door; without one there is none. Clients are told the host of `advertise`,
+    /// or the address on which they came.
+    #[schemars(with = "Option<String>")]
+    pub listen: Option<SocketAddr>,
+    /// What of a Kafka record beside its payload becomes fields, `kafka.key` and so on: any of `key`,
+    /// `headers`, `partition`.
+    #[schemars(with = "Vec<String>")]
+    pub fields: Vec<KafkaField>,
+    /// Seconds that a second must be over before its rows are given to Kafka consumers. Shorter is
+    /// sooner; rows that arrive later than this are not seen by consumers that are past their time.
+    pub settle_s: u64,
+}
+
+/// Something that a Kafka record has beside its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KafkaField {
+    Key,
+    Headers,
+    Partition,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -179,6 +207,7 @@ impl Default for Settings {
             table: LayoutSettings::default(),
             query: SqlSettings::default(),
             coordination: CoordinationSettings::default(),
+            kafka: KafkaDoorSettings::default(),
         }
     }
 }
@@ -250,6 +279,12 @@ impl Default for SqlSettings {
 impl Default for CoordinationSettings {
     fn default() -> Self {
         Self { lease_s: 5, prefix: "/loglake".to_owned() }
+    }
+}
+
+impl Default for KafkaDoorSettings {
+    fn default() -> Self {
+        Self { listen: None, fields: vec![], settle_s: 10 }
     }
 }
 
@@ -331,6 +366,24 @@ impl Settings {
 
     pub fn spread(&self) -> SpreadSettings {
         SpreadSettings { bytes_min: self.query.spread_bytes_min }
+    }
+
+    pub fn kafka(&self) -> KafkaSettings {
+        let has = |field| self.kafka.fields.contains(&field);
+        KafkaSettings {
+            advertise: self.advertise.clone(),
+            fields: RecordFields {
+                key: has(KafkaField::Key),
+                headers: has(KafkaField::Headers),
+                partition: has(KafkaField::Partition),
+            },
+            settle: Duration::from_secs(self.kafka.settle_s),
+        }
+    }
+
+    /// The addresses of all doors.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        [self.http, self.grpc].into_iter().chain(self.kafka.listen).collect()
     }
 
     pub fn fresh(&self) -> FreshSettings {

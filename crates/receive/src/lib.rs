@@ -3,6 +3,7 @@
 //! ```text
 //! body pieces → BodyReader (unpack, lines) → decode_ndjson / BulkReader + decode_documents → batch
 //! other protocols → BatchBuilder::record (field by field) → batch
+//! record batches of Kafka → kafka::decode_records → batch
 //! batch of query results → render_ndjson → the records as they came
 //! ```
 
@@ -15,6 +16,7 @@ mod bulk;
 mod columns;
 mod fields;
 pub mod json;
+pub mod kafka;
 mod keys;
 mod ndjson;
 mod record;

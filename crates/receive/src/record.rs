@@ -112,8 +112,25 @@ impl<'c> BatchBuilder<'c> {
     /// The same with further string fields beside those of the object, whose own win.
     pub fn json_with(&mut self, line: u64, extra: &[(&str, &str)], object: &[u8]) -> bool {
         self.begin();
-        let result = self.read_bytes(extra, object);
+        let extra = extra.iter().map(|(name, value)| (*name, FieldValue::String(value)));
+        let result = self.read_bytes(NameForm::Literal, extra, object);
         self.conclude(line, result)
+    }
+
+    /// The same with fields of any type beside, whose names may be nested. On an error nothing was
+    /// added: the caller decides what becomes of the record.
+    pub(crate) fn try_json<'e>(
+        &mut self,
+        extra: impl Iterator<Item = (&'e str, FieldValue<'e>)>,
+        object: &[u8],
+    ) -> Result<(), RecordError> {
+        self.begin();
+        self.read_bytes(NameForm::Nested, extra, object)
+    }
+
+    /// The time of the records from here on that bring none.
+    pub(crate) const fn set_arrival(&mut self, arrival: Timestamp) {
+        self.arrival = arrival;
     }
 
     /// Adds the record whose text is known to be UTF-8.
@@ -176,12 +193,17 @@ impl<'c> BatchBuilder<'c> {
         result.is_ok()
     }
 
-    fn read_bytes(&mut self, extra: &[(&str, &str)], object: &[u8]) -> Result<(), RecordError> {
+    fn read_bytes<'e>(
+        &mut self,
+        form: NameForm,
+        extra: impl Iterator<Item = (&'e str, FieldValue<'e>)>,
+        object: &[u8],
+    ) -> Result<(), RecordError> {
         self.check_length(object.len())?;
         let text = simdutf8::compat::from_utf8(object)
             .map_err(|error| RecordError::NotUtf8 { column: error.valid_up_to() + 1 })?;
         for (name, value) in extra {
-            self.field(name, NameForm::Literal, FieldValue::String(value))?;
+            self.field(name, form, value)?;
         }
         self.read_text(text)
     }

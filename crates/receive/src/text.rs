@@ -121,6 +121,11 @@ impl<'a> Record<'a> {
         self.fields.iter().find(|(n, _)| n == name).map(|(_, value)| value)
     }
 
+    /// All fields, in the order found.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
+        self.fields.iter().map(|(name, value)| (name.as_ref(), value))
+    }
+
     /// Adds a value; a second one of the same name makes a list of the two.
     pub fn push(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) {
         let (name, value) = (name.into(), value.into());

@@ -4,6 +4,8 @@ use axum::http::StatusCode;
 use loglake_model::ErrorKind;
 use tonic::Code;
 
+use crate::kafka::Code as KafkaCode;
+
 /// Every kind there is, for tables that must be complete.
 #[cfg(test)]
 pub(crate) const ALL_KINDS: [ErrorKind; 9] = [
@@ -80,6 +82,20 @@ pub(crate) const fn elasticsearch_type(kind: ErrorKind) -> &'static str {
         ErrorKind::TimedOut => "timeout_exception",
         ErrorKind::Corrupt => "corrupt_index_exception",
         ErrorKind::Internal => "exception",
+    }
+}
+
+/// Kafka's codes. Producers send again after the two of replicas: the first says that nothing was stored,
+/// the second that it may have been.
+pub(crate) const fn kafka_code(kind: ErrorKind) -> KafkaCode {
+    match kind {
+        ErrorKind::Retry | ErrorKind::Overloaded => KafkaCode::NotEnoughReplicas,
+        ErrorKind::Fenced => KafkaCode::NotEnoughReplicasAfterAppend,
+        ErrorKind::Invalid => KafkaCode::InvalidRecord,
+        ErrorKind::NotFound => KafkaCode::UnknownTopicOrPartition,
+        ErrorKind::NotAllowed => KafkaCode::TopicAuthorizationFailed,
+        ErrorKind::TimedOut => KafkaCode::RequestTimedOut,
+        ErrorKind::Corrupt | ErrorKind::Internal => KafkaCode::UnknownServerError,
     }
 }
 

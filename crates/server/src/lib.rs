@@ -1,4 +1,4 @@
-//! The front doors: HTTP and gRPC. Each turns a protocol's request into a call of the write path or
+//! The front doors: HTTP, gRPC and Kafka. Each turns a protocol's request into a call of the write path or
 //! the read path and puts the answer, also the refusal, into the protocol's own form.
 //!
 //! Promises: 2xx means that every record the answer does not name as refused is durable; what is
@@ -15,6 +15,7 @@ mod failure;
 mod flight;
 mod http;
 mod ids;
+mod kafka;
 mod keyed;
 mod metrics;
 mod peers;
@@ -26,5 +27,6 @@ mod test_lake;
 pub use auth::InvalidToken;
 pub use doors::Doors;
 pub use exposure::{Exposed, check_exposure};
+pub use kafka::{KafkaPort, KafkaSettings};
 pub use peers::{Channels, FreshSettings, MemberPeers, MemberQueriers, MembersRows, OwnRows};
 pub use serve::{ServeError, serve};

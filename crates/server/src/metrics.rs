@@ -26,6 +26,8 @@ pub(crate) struct Metrics {
     ack: Histogram,
     /// `loglake_http_requests_total`
     requests: Family<RequestLabels, Counter>,
+    /// `loglake_kafka_requests_total`
+    kafka: Family<KafkaLabels, Counter>,
     /// `loglake_queries_total`
     queries: Family<QueryLabels, Counter>,
 }
@@ -34,6 +36,11 @@ pub(crate) struct Metrics {
 struct RequestLabels {
     route: String,
     status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KafkaLabels {
+    request: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -47,6 +54,7 @@ struct QueryLabels {
 pub(crate) enum QueryDoor {
     Http,
     FlightSql,
+    Kafka,
 }
 
 impl Metrics {
@@ -59,6 +67,7 @@ impl Metrics {
             // 1 ms to 16 s.
             ack: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
             requests: Family::default(),
+            kafka: Family::default(),
             queries: Family::default(),
         };
         registry.register("ingest_rows", "Records stored", metrics.rows.clone());
@@ -76,6 +85,7 @@ impl Metrics {
             metrics.ack.clone(),
         );
         registry.register("http_requests", "HTTP requests answered", metrics.requests.clone());
+        registry.register("kafka_requests", "Kafka requests taken", metrics.kafka.clone());
         registry.register("queries", "Queries started or refused", metrics.queries.clone());
         metrics
     }
@@ -89,11 +99,17 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabels { route: route.to_owned(), status }).inc();
     }
 
+    /// A request of Kafka's protocol was taken.
+    pub(crate) fn kafka(&self, request: &'static str) {
+        self.kafka.get_or_create(&KafkaLabels { request }).inc();
+    }
+
     /// A query was started (`true`) or refused.
     pub(crate) fn query(&self, door: QueryDoor, started: bool) {
         let door = match door {
             QueryDoor::Http => "http",
             QueryDoor::FlightSql => "flight_sql",
+            QueryDoor::Kafka => "kafka",
         };
         let outcome = if started { "started" } else { "refused" };
         self.queries.get_or_create(&QueryLabels { door, outcome }).inc();
@@ -131,6 +147,7 @@ mod tests {
         metrics.bytes.inc_by(10);
         metrics.answered("/_bulk", 200);
         metrics.query(QueryDoor::FlightSql, true);
+        metrics.kafka("produce");
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
@@ -139,6 +156,7 @@ mod tests {
             "loglake_ingest_rejected_total 0",
             "loglake_ingest_ack_seconds_count 1",
             "loglake_http_requests_total{route=\"/_bulk\",status=\"200\"} 1",
+            "loglake_kafka_requests_total{request=\"produce\"} 1",
             "loglake_queries_total{door=\"flight_sql\",outcome=\"started\"} 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -1,4 +1,4 @@
-//! Listeners and their connections: HTTP and gRPC alike.
+//! Listeners and their connections: HTTP and gRPC alike, Kafka beside them.
 
 use std::io;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::InvalidToken;
 use crate::doors::{DoorSettings, Doors, NotOpened, OpenDoors};
 use crate::flight;
+use crate::kafka::{self, KafkaPort};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -38,7 +39,7 @@ impl From<NotOpened> for ServeError {
     }
 }
 
-/// Serves on the two sockets (bound by the caller: see [`crate::check_exposure`]) until `stop` is
+/// Serves on the sockets (bound by the caller: see [`crate::check_exposure`]) until `stop` is
 /// cancelled, then lets running requests end, for a bounded time. `/ready` says no from the first
 /// moment of that.
 ///
@@ -47,6 +48,7 @@ impl From<NotOpened> for ServeError {
 pub async fn serve(
     http: TcpListener,
     grpc: TcpListener,
+    kafka: Option<KafkaPort>,
     doors: Doors,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
@@ -58,9 +60,14 @@ pub async fn serve(
         stop.cancelled().await;
         readiness.set(false);
     };
-    let http = listen(http, crate::http::router(doors), &settings, &stop);
+    let kafka = async {
+        if let Some(port) = kafka {
+            kafka::listen(port, doors.clone(), stop.clone()).await;
+        }
+    };
+    let http = listen(http, crate::http::router(doors.clone()), &settings, &stop);
     let grpc = listen(grpc, flight_router, &settings, &stop);
-    tokio::join!(unready, http, grpc);
+    tokio::join!(unready, http, grpc, kafka);
     Ok(())
 }
 
@@ -73,19 +80,7 @@ async fn listen(
     let server = connection_builder(settings);
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(settings.connections_max));
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
-        };
-        let (stream, place) = match accepted {
-            Ok(accepted) => accepted,
-            Err(e) => {
-                tracing::warn!("a connection could not be accepted: {e}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+    while let Some((stream, place)) = accept_next(&listener, &places, stop).await {
         let service = TowerToHyperService::new(router.clone());
         let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
@@ -105,7 +100,23 @@ async fn listen(
 /// Rest after a failed accept: most often the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The next connection, once there is a place for it.
+/// The next connection, once there is a place for it; `None` once `stop` is cancelled.
+pub(crate) async fn accept_next(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+    stop: &CancellationToken,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    loop {
+        match stop.run_until_cancelled(accept(listener, places)).await? {
+            Ok(accepted) => return Some(accepted),
+            Err(e) => {
+                tracing::warn!("a connection could not be accepted: {e}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,

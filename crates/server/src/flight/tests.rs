@@ -50,7 +50,7 @@ impl Served {
         let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", grpc.local_addr().unwrap());
         let stop = CancellationToken::new();
-        let serving = crate::serve(http, grpc, doors, stop.clone());
+        let serving = crate::serve(http, grpc, None, doors, stop.clone());
         let server = tokio::spawn(async { serving.await.unwrap() });
         Self { address, stop, server }
     }

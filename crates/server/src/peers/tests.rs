@@ -45,7 +45,7 @@ async fn remote(token: Option<&str>, offered: Option<&str>) -> Remote {
     let stop = CancellationToken::new();
     let (ingester, limits) = (doors.ingester.clone().unwrap(), doors.limits.clone());
     let clock = Arc::clone(&doors.clock);
-    let serving = crate::serve(http, grpc, doors, stop.clone());
+    let serving = crate::serve(http, grpc, None, doors, stop.clone());
     let serving = tokio::spawn(async move { serving.await.unwrap() });
     let channels = Arc::new(Channels::new(offered));
     let peers = MemberPeers::follow(&coordinator, "own".to_owned(), channels);

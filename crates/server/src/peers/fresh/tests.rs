@@ -52,7 +52,7 @@ async fn remote(token: Option<&str>, offered: Option<&str>) -> Remote {
     };
     coordinator.register(member.clone()).await.unwrap();
     let stop = CancellationToken::new();
-    let serving = crate::serve(http, grpc, doors, stop.clone());
+    let serving = crate::serve(http, grpc, None, doors, stop.clone());
     tokio::spawn(async move { serving.await.unwrap() });
     let settings = FreshSettings { wait: Duration::from_millis(500) };
     let channels = Arc::new(Channels::new(offered));
