@@ -7,9 +7,14 @@ import collections
 import datetime
 import json
 import re
+import subprocess
+
+from corpora import NEEDLE
 
 SAMPLE = 4000
 LITERALS = 5
+# Words that are counted in the whole file, to find rare ones.
+CANDIDATES = 200
 
 
 class Literals:
@@ -26,11 +31,21 @@ class Literals:
         words = collections.Counter(w for m in messages for w in set(re.findall("[a-zA-Z]{4,}", m)))
         frequent = [w for w, _ in words.most_common(2 * LITERALS)]
         self.pairs = list(zip(frequent[::2], frequent[1::2]))
-        self.rare = spread(sorted(w for w, n in words.items() if n == 1))
+        self.uncommon = spread(sorted(w for w, n in words.items() if n == 1))
         tokens = collections.Counter(w for m in messages for w in set(re.findall("[a-zA-Z0-9]{6,}", m)))
-        self.ids = spread(sorted(w for w, n in tokens.items() if n == 1 and re.search("[0-9]", w)))
+        once = sorted(w for w, n in tokens.items() if n == 1)
+        self.ids = spread([w for w in once if re.search("[0-9]", w)])
+        self.rare = rarest(path, [NEEDLE, *once[:: max(1, len(once) // CANDIDATES)]])
         traces = sorted({r["trace_id"] for r in records if r.get("trace_id")})
         self.traces = spread(traces)
+
+
+def rarest(path, words):
+    """Those that the fewest places of the file have, of those that it has."""
+    found = subprocess.run(["grep", "-oFf", "-", path], input="\n".join(words), env={"LC_ALL": "C"},
+                           capture_output=True, text=True).stdout
+    counts = collections.Counter(found.split())
+    return [w for w, _ in sorted(counts.items(), key=lambda c: (c[1], c[0]))[:LITERALS]]
 
 
 def spread(values):
@@ -97,7 +112,9 @@ def every(of):
     found = "SELECT timestamp, service, message FROM logs WHERE "
     return [
         Question("count all", "", nothing, {"default": "SELECT count(*) AS n FROM logs"}),
-        Question("rare word over everything", "message service", [{"word": w} for w in ["quetzalcoatl-58213", *of.rare]], {
+        Question("rare word over everything", "message service", [{"word": w} for w in of.rare], {
+            "default": found + "message LIKE '%{word}%' ORDER BY timestamp, message LIMIT 100"}),
+        Question("a word of one record in thousands", "message service", [{"word": w} for w in of.uncommon], {
             "default": found + "message LIKE '%{word}%' ORDER BY timestamp, message LIMIT 100"}),
         Question("an id in a message", "message service", [{"word": w} for w in of.ids], {
             "clickhouse": found + "hasToken(message, '{word}') ORDER BY timestamp, message LIMIT 100",
