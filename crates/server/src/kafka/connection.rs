@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::metadata::Node;
 use super::produce::Turn;
-use super::protocol::{Api, Head, api_versions};
+use super::protocol::{ApiKey, Head, api_versions};
 use super::sasl::{self, Session, Step};
 use super::sequences::Sequences;
 use super::wire::{Answer, Fields, Malformed};
@@ -190,15 +190,15 @@ impl Connection {
         let mut fields = Fields::new(&bytes);
         let head = Head::read(&mut fields)?;
         let Head { key, version, correlation } = head;
-        let api = Api::of_key(key).ok_or(Ended::NotOffered { key, version })?;
-        if api != Api::ApiVersions && !api.takes(version) {
+        let api = ApiKey::of_key(key).ok_or(Ended::NotOffered { key, version })?;
+        if api != ApiKey::ApiVersions && !api.takes(version) {
             return Err(Ended::NotOffered { key, version });
         }
         self.kafka.doors.metrics.kafka(api.name());
         let (answer, last) = match api {
-            Api::ApiVersions => (api_versions(version), false),
-            Api::SaslHandshake => (self.session.handshake(&mut fields, version == 0)?, false),
-            Api::SaslAuthenticate => {
+            ApiKey::ApiVersions => (api_versions(version), false),
+            ApiKey::SaslHandshake => (self.session.handshake(&mut fields, version == 0)?, false),
+            ApiKey::SaslAuthenticate => {
                 let step = self.session.step(self.kafka.secret.as_ref(), fields.bytes()?);
                 (sasl::authenticated(&step, version), matches!(step, Step::Refused(_)))
             }
@@ -215,14 +215,14 @@ impl Connection {
     /// Works on a request whose fields begin at `at`.
     fn spawn(
         &mut self,
-        api: Api,
+        api: ApiKey,
         version: i16,
         frame: Frame,
         at: usize,
     ) -> JoinHandle<Result<Reply, Ended>> {
         let (kafka, node) = (Arc::clone(&self.kafka), Arc::clone(&self.node));
         let body = frame.bytes.slice(at..);
-        if api == Api::Produce {
+        if api == ApiKey::Produce {
             let (over, next) = oneshot::channel();
             let before = self.produced.replace(next);
             let turn = Turn { before, over, sequences: Arc::clone(&self.sequences) };
@@ -241,25 +241,28 @@ impl Connection {
 async fn answer(
     kafka: &Kafka,
     node: &Node,
-    api: Api,
+    api: ApiKey,
     version: i16,
     body: &[u8],
 ) -> Result<Answer, Ended> {
     let mut fields = Fields::new(body);
     let fields = &mut fields;
     Ok(match api {
-        Api::Metadata => metadata::answer(kafka, node, version, fields).await?,
-        Api::InitProducerId => produce::init_producer_id(fields)?,
-        Api::Fetch => fetch::answer(kafka, version, fields).await?,
-        Api::ListOffsets => list_offsets::answer(kafka, version, fields).await?,
-        Api::FindCoordinator => metadata::find_coordinator(node, version, fields)?,
-        Api::JoinGroup => coordinator::join(kafka, version, fields).await?,
-        Api::SyncGroup => coordinator::sync(kafka, version, fields).await?,
-        Api::Heartbeat => coordinator::heartbeat(kafka, version, fields)?,
-        Api::LeaveGroup => coordinator::leave(kafka, version, fields)?,
-        Api::OffsetCommit => committed::commit(kafka, version, fields).await?,
-        Api::OffsetFetch => committed::fetch(kafka, version, fields).await?,
-        Api::Produce | Api::ApiVersions | Api::SaslHandshake | Api::SaslAuthenticate => {
+        ApiKey::Metadata => metadata::answer(kafka, node, version, fields).await?,
+        ApiKey::InitProducerId => produce::init_producer_id(fields)?,
+        ApiKey::Fetch => fetch::answer(kafka, version, fields).await?,
+        ApiKey::ListOffsets => list_offsets::answer(kafka, version, fields).await?,
+        ApiKey::FindCoordinator => metadata::find_coordinator(node, version, fields)?,
+        ApiKey::JoinGroup => coordinator::join(kafka, version, fields).await?,
+        ApiKey::SyncGroup => coordinator::sync(kafka, version, fields).await?,
+        ApiKey::Heartbeat => coordinator::heartbeat(kafka, version, fields)?,
+        ApiKey::LeaveGroup => coordinator::leave(kafka, version, fields)?,
+        ApiKey::OffsetCommit => committed::commit(kafka, version, fields).await?,
+        ApiKey::OffsetFetch => committed::fetch(kafka, version, fields).await?,
+        ApiKey::Produce
+        | ApiKey::ApiVersions
+        | ApiKey::SaslHandshake
+        | ApiKey::SaslAuthenticate => {
             return Err(Ended::NotOffered { key: api as i16, version });
         }
     })

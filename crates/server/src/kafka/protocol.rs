@@ -4,7 +4,7 @@ use super::wire::{Answer, Fields, Malformed};
 
 /// The requests that are answered, by their keys ("Api Keys" of Kafka's protocol guide).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Api {
+pub(super) enum ApiKey {
     Produce = 0,
     Fetch = 1,
     ListOffsets = 2,
@@ -24,29 +24,29 @@ pub(super) enum Api {
 
 /// Versions that are taken, first and last: the last before the flexible encoding, which brings these
 /// requests nothing that is used here.
-const VERSIONS: [(Api, i16, i16); 15] = [
-    (Api::Produce, 3, 8),
-    (Api::Fetch, 4, 11),
-    (Api::ListOffsets, 1, 5),
-    (Api::Metadata, 0, 8),
-    (Api::OffsetCommit, 2, 7),
-    (Api::OffsetFetch, 1, 5),
-    (Api::FindCoordinator, 0, 2),
-    (Api::JoinGroup, 0, 5),
-    (Api::Heartbeat, 0, 3),
-    (Api::LeaveGroup, 0, 3),
-    (Api::SyncGroup, 0, 3),
-    (Api::SaslHandshake, 0, 1),
-    (Api::ApiVersions, 0, 3),
-    (Api::InitProducerId, 0, 1),
-    (Api::SaslAuthenticate, 0, 1),
+const VERSIONS: [(ApiKey, i16, i16); 15] = [
+    (ApiKey::Produce, 3, 8),
+    (ApiKey::Fetch, 4, 11),
+    (ApiKey::ListOffsets, 1, 5),
+    (ApiKey::Metadata, 0, 8),
+    (ApiKey::OffsetCommit, 2, 7),
+    (ApiKey::OffsetFetch, 1, 5),
+    (ApiKey::FindCoordinator, 0, 2),
+    (ApiKey::JoinGroup, 0, 5),
+    (ApiKey::Heartbeat, 0, 3),
+    (ApiKey::LeaveGroup, 0, 3),
+    (ApiKey::SyncGroup, 0, 3),
+    (ApiKey::SaslHandshake, 0, 1),
+    (ApiKey::ApiVersions, 0, 3),
+    (ApiKey::InitProducerId, 0, 1),
+    (ApiKey::SaslAuthenticate, 0, 1),
 ];
 
 /// librdkafka compresses only where Produce begins at 0, as Kafka 4 says it does; it then uses a
 /// version that both know.
 const PRODUCE_SAID_FROM: i16 = 0;
 
-impl Api {
+impl ApiKey {
     pub(super) fn of_key(key: i16) -> Option<Self> {
         VERSIONS.iter().map(|(api, ..)| *api).find(|api| *api as i16 == key)
     }
@@ -103,10 +103,10 @@ impl Head {
 pub(super) fn api_versions(version: i16) -> Answer {
     let mut answer = Answer::default();
     let said = VERSIONS.iter().map(|(api, first, last)| match api {
-        Api::Produce => (*api, PRODUCE_SAID_FROM, *last),
+        ApiKey::Produce => (*api, PRODUCE_SAID_FROM, *last),
         _ => (*api, *first, *last),
     });
-    let one = |answer: &mut Answer, (api, first, last): (Api, i16, i16)| {
+    let one = |answer: &mut Answer, (api, first, last): (ApiKey, i16, i16)| {
         answer.i16(api as i16).i16(first).i16(last);
     };
     match version {
@@ -187,8 +187,8 @@ mod tests {
 
     #[test]
     fn only_the_versions_that_are_said_are_taken() {
-        assert!(Api::Produce.takes(3) && !Api::Produce.takes(2) && !Api::Produce.takes(9));
-        assert_eq!(Api::of_key(36), Some(Api::SaslAuthenticate));
-        assert_eq!(Api::of_key(37), None);
+        assert!(ApiKey::Produce.takes(3) && !ApiKey::Produce.takes(2) && !ApiKey::Produce.takes(9));
+        assert_eq!(ApiKey::of_key(36), Some(ApiKey::SaslAuthenticate));
+        assert_eq!(ApiKey::of_key(37), None);
     }
 }
