@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, SchemaRef};
 use chrono::DateTime;
 use datafusion::catalog::Session;
+use datafusion::common::stats::Precision;
 use datafusion::common::{ScalarValue, Statistics};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
@@ -27,6 +28,8 @@ use crate::CacheLookups;
 use crate::prune::statistics;
 use crate::reader::{FOOTER_GUESS_BYTES, ReaderFactory};
 use crate::session::store_url;
+use crate::spread::rows::SureRows;
+use crate::token_index::{Left, Part};
 
 /// Statistics of columns kept for one scan, files times columns. With more, only the rows of each
 /// file are told to the planner, so that a wide table of many files does not fill the memory.
@@ -34,13 +37,41 @@ const STATISTICS_MAX: usize = 400_000;
 
 /// A data file, and which of its rows are read; `None` for all.
 pub(crate) struct FileToRead {
-    pub(crate) file: Arc<DataFile>,
-    pub(crate) rows: Option<RowSelection>,
+    file: Arc<DataFile>,
+    rows: Option<RowSelection>,
+    /// Whether filters are left out because its index is sure of them.
+    is_sure: bool,
 }
 
-/// The files that a scan reads, the newest first, and what it does not for which reason.
+impl FileToRead {
+    pub(crate) const fn whole(file: Arc<DataFile>) -> Self {
+        Self { file, rows: None, is_sure: false }
+    }
+
+    /// What is left of a file: what is possible, and what is sure.
+    pub(crate) fn left(file: &Arc<DataFile>, left: Left) -> [Option<Self>; 2] {
+        let of = |part, is_sure| {
+            let rows = match part {
+                Part::Nothing => return None,
+                Part::Everything => None,
+                Part::Rows(rows) => Some(rows),
+            };
+            Some(Self { file: Arc::clone(file), rows, is_sure })
+        };
+        [of(left.possible, false), of(left.sure, true)]
+    }
+
+    pub(crate) fn row_count(&self) -> usize {
+        self.rows.as_ref().map_or(self.file.rows as usize, RowSelection::row_count)
+    }
+}
+
+/// The files that a query reads of a table, the newest first, and what it does not for which reason.
 pub(crate) struct ToRead {
-    pub(crate) files: Vec<FileToRead>,
+    /// Of whose rows the filters are asked.
+    pub(crate) possible: Vec<FileToRead>,
+    /// Those for whose rows the wanted filters hold.
+    pub(crate) sure: Vec<FileToRead>,
     pub(crate) pruned: Pruned,
 }
 
@@ -52,6 +83,8 @@ pub(crate) struct Pruned {
     pub(crate) files_by_index: usize,
     /// Those of files that are not read at all among them.
     pub(crate) rows_by_index: usize,
+    /// Rows whose texts need not be read to know that they have what is looked for.
+    pub(crate) rows_found: usize,
 }
 
 impl Pruned {
@@ -61,6 +94,7 @@ impl Pruned {
             ("files_pruned_by_log", self.files_by_statistics),
             ("files_pruned_by_index", self.files_by_index),
             ("rows_pruned_by_index", self.rows_by_index),
+            ("rows_found_by_index", self.rows_found),
         ] {
             MetricBuilder::new(metrics).global_counter(name).add(count);
         }
@@ -83,7 +117,8 @@ pub(crate) fn scan(
     state: &dyn Session,
     root: &Path,
     lookups: Arc<CacheLookups>,
-    ToRead { files, pruned }: ToRead,
+    files: Vec<FileToRead>,
+    pruned: Pruned,
     projected: &SchemaRef,
     limit: Option<usize>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -164,9 +199,17 @@ impl ScanColumns {
             true => statistics(file, fields.iter().map(AsRef::as_ref)),
             false => rows_only(file, self.schema.file_schema()),
         };
+        let statistics = match to_read.rows {
+            Some(_) => Statistics {
+                num_rows: Precision::Exact(to_read.row_count()),
+                ..statistics.to_inexact()
+            },
+            None => statistics,
+        };
         let piece = PartitionedFile::new_from_meta(object_meta(root, file))
             .with_partition_values(values.collect())
             .with_statistics(Arc::new(statistics));
+        let piece = if to_read.is_sure { piece.with_extension(SureRows) } else { piece };
         match &to_read.rows {
             Some(rows) => piece.with_extension(ParquetRowSelection::new(rows.clone())),
             None => piece,

@@ -1,5 +1,6 @@
 //! A table of the lake as DataFusion sees it: data files of one version, and its fresh rows.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,8 +13,10 @@ use datafusion::error::Result;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::filter::FilterExecBuilder;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use loglake_format::index::Wanted;
 use loglake_model::TableSchema;
 use loglake_table::{DataFile, Snapshot, Table};
 use object_store::path::Path;
@@ -23,7 +26,8 @@ use crate::fresh::{Selection, selection};
 use crate::partial::Leave;
 use crate::runs::RunFilter;
 use crate::snapshot::{BoundRows, BoundTable};
-use crate::token_index::{Asked, IndexedFile, Left, TokenIndexes};
+use crate::spread::rows;
+use crate::token_index::{Asked, IndexedFile, TokenIndexes};
 use crate::{files, prune, search};
 
 /// One table, bound to one version for one query.
@@ -76,11 +80,18 @@ impl LakeTable {
         // Logs are mostly asked for newest first, and a limit then stops the scan early.
         files.sort_by_key(|file| std::cmp::Reverse(prune::newest_micros(file)));
 
-        let search = search::of_filters(filters);
-        let asked = Asked { search, runs: RunFilter::of_filters(state, filters)? };
+        let mut wanted = filters.iter().filter_map(search::wanted).collect::<Vec<_>>();
+        if rows::are_all_tested(state) {
+            wanted.clear();
+        }
+        let asked = Asked {
+            search: search::of_filters(filters),
+            wanted: (!wanted.is_empty()).then_some(Wanted::All(wanted)),
+            runs: RunFilter::of_filters(state, filters)?,
+        };
         if asked.is_nothing() {
-            let files = files.into_iter().map(|file| FileToRead { file, rows: None }).collect();
-            return Ok(ToRead { files, pruned });
+            let possible = files.into_iter().map(FileToRead::whole).collect();
+            return Ok(ToRead { possible, sure: vec![], pruned });
         }
         let indexed = files.iter().map(|file| IndexedFile {
             object: files::object_meta(&self.root, file),
@@ -88,21 +99,32 @@ impl LakeTable {
             is_own: file.checksum.is_some(),
         });
         let left = self.indexes.narrow(indexed.collect(), &asked).await?;
-        let mut to_read = vec![];
+        let (mut possible, mut sure) = (vec![], vec![]);
         for (file, left) in files.into_iter().zip(left) {
-            match left {
-                Left::Nothing => {
-                    pruned.files_by_index += 1;
-                    pruned.rows_by_index += file.rows as usize;
-                }
-                Left::Everything => to_read.push(FileToRead { file, rows: None }),
-                Left::Rows(rows) => {
-                    pruned.rows_by_index += rows.skipped_row_count();
-                    to_read.push(FileToRead { file, rows: Some(rows) });
-                }
-            }
+            let left = FileToRead::left(&file, left);
+            let rows = left.each_ref().map(|read| read.as_ref().map_or(0, FileToRead::row_count));
+            pruned.rows_found += rows[1];
+            pruned.rows_by_index += file.rows as usize - rows[0] - rows[1];
+            pruned.files_by_index += usize::from(rows == [0, 0]);
+            let [of_possible, of_sure] = left;
+            possible.extend(of_possible);
+            sure.extend(of_sure);
         }
-        Ok(ToRead { files: to_read, pruned })
+        Ok(ToRead { possible, sure, pruned })
+    }
+
+    /// The columns, and after them those that the filters ask of beside.
+    fn with_columns_of(&self, filters: &[Expr], columns: &SchemaRef) -> Result<SchemaRef> {
+        let mut names: BTreeSet<&str> =
+            filters.iter().flat_map(Expr::column_refs).map(|column| column.name()).collect();
+        columns.fields().iter().for_each(|field| {
+            names.remove(field.name().as_str());
+        });
+        let more = names.into_iter().map(|name| Ok(self.schema.index_of(name)?));
+        let more = self.schema.project(&more.collect::<Result<Vec<_>>>()?)?;
+        let fields = columns.fields().iter().chain(more.fields()).cloned();
+        let metadata = columns.metadata().clone();
+        Ok(Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), metadata)))
     }
 
     /// The plan over fresh rows; `None` when there are none.
@@ -145,12 +167,17 @@ impl TableProvider for LakeTable {
         TableType::Base
     }
 
-    /// Every filter serves to skip files, row groups and pages; DataFusion applies it to the rows.
+    /// Every filter serves to skip files, row groups and pages. Those that indexes may answer for good are
+    /// applied here, so that columns that they alone ask of are not read; DataFusion applies the others.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+        let how = |filter: &&Expr| match search::wanted(filter) {
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None => TableProviderFilterPushDown::Inexact,
+        };
+        Ok(filters.iter().map(how).collect())
     }
 
     async fn scan(
@@ -166,22 +193,52 @@ impl TableProvider for LakeTable {
         };
         // A limit counts rows before the filter, so it says something only where there is none.
         let limit = limit.filter(|_| filters.is_empty());
-        let to_read = self.files_to_read(state, filters).await?;
+        let ToRead { possible, sure, pruned } = self.files_to_read(state, filters).await?;
+        let here: Vec<Expr> =
+            filters.iter().filter(|f| search::wanted(f).is_some()).cloned().collect();
+        let asked = self.with_columns_of(&here, &projected)?;
 
         let mut inputs = vec![];
         let partitions = state.config().target_partitions();
         let by = self.version.schema().partition_by();
-        let selection = Selection::of_scan(&self.schema, &projected, by, filters, limit);
-        inputs.extend(self.scan_fresh(selection, &projected, partitions).await?);
-        if !to_read.files.is_empty() {
+        let selection = Selection::of_scan(&self.schema, &asked, by, filters, limit);
+        inputs.extend(self.scan_fresh(selection, &asked, partitions).await?);
+        let scan = |files: Vec<FileToRead>, columns: &SchemaRef, pruned: Pruned| {
             let lookups = self.indexes.lookups();
-            inputs.push(files::scan(state, &self.root, lookups, to_read, &projected, limit)?);
+            files::scan(state, &self.root, lookups, files, pruned, columns, limit)
+        };
+        let of_sure = if possible.is_empty() { pruned } else { Pruned::default() };
+        if !possible.is_empty() {
+            inputs.push(scan(possible, &asked, pruned)?);
+        }
+        if !here.is_empty() {
+            let all = inputs.into_iter().map(|input| filtered(state, input, &here, &projected));
+            inputs = all.collect::<Result<_>>()?;
+        }
+        if !sure.is_empty() {
+            inputs.push(scan(sure, &projected, of_sure)?);
         }
         match inputs.len() {
             0 => Ok(Arc::new(EmptyExec::new(projected))),
             _ => UnionExec::try_new(inputs),
         }
     }
+}
+
+/// The rows of a plan for which the filters hold, with the columns of `projected`, by which its columns begin.
+fn filtered(
+    state: &dyn Session,
+    input: Arc<dyn ExecutionPlan>,
+    filters: &[Expr],
+    projected: &SchemaRef,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(input) };
+    let columns = DFSchema::try_from(input.schema())?;
+    let predicate = state.create_physical_expr(filter, &columns)?;
+    let projection = (0..projected.fields().len()).collect();
+    let filter =
+        FilterExecBuilder::new(predicate, input).apply_projection(Some(projection))?.build()?;
+    Ok(Arc::new(filter))
 }
 
 /// The columns of a table as they are scanned. Strings are views: that is how the Parquet reader

@@ -11,9 +11,8 @@ use datafusion::common::DFSchema;
 use datafusion::error::Result;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::physical_plan::PhysicalExpr;
-use loglake_format::index::Run;
+use loglake_format::index::{Rows, Run};
 use loglake_model::{LEVEL, SERVICE};
 
 /// What the filters of a query say of `service` and `level` and of nothing else.
@@ -38,14 +37,14 @@ impl RunFilter {
     }
 
     /// The rows of a file for which it is true.
-    pub(crate) fn rows(&self, runs: &[Run]) -> Result<RowSelection> {
+    pub(crate) fn rows(&self, runs: &[Run]) -> Result<Rows> {
         let texts = |text: fn(&Run) -> Option<&str>| -> ArrayRef {
             Arc::new(runs.iter().map(text).collect::<StringViewArray>())
         };
         let columns = vec![texts(|run| run.0.as_deref()), texts(|run| run.1.as_deref())];
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         let holds = self.predicate.evaluate(&batch)?.into_array(runs.len())?;
-        Ok(selection(runs, holds.as_boolean()))
+        Ok(rows_of(runs, holds.as_boolean()))
     }
 }
 
@@ -57,7 +56,7 @@ fn is_of_runs(filter: &Expr) -> bool {
         && !filter.is_volatile()
 }
 
-fn selection(runs: &[Run], holds: &BooleanArray) -> RowSelection {
+fn rows_of(runs: &[Run], holds: &BooleanArray) -> Rows {
     let mut end = 0;
     let ranges: Vec<Range<usize>> = runs
         .iter()
@@ -68,6 +67,5 @@ fn selection(runs: &[Run], holds: &BooleanArray) -> RowSelection {
         })
         .collect();
     let wanted = ranges.into_iter().zip(holds).filter(|(_, holds)| *holds == Some(true));
-    let wanted = wanted.map(|(rows, _)| rows);
-    RowSelection::from_consecutive_ranges(wanted, end)
+    wanted.map(|(rows, _)| rows).collect()
 }

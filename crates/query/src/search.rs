@@ -5,6 +5,7 @@
 
 mod like;
 mod regex;
+mod wanted;
 
 use datafusion::logical_expr::expr::{InList, Like, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
@@ -12,6 +13,8 @@ use datafusion::scalar::ScalarValue;
 use loglake_format::index::{Needle, Search};
 
 use crate::functions::{HAS_TOKEN, MATCH, MATCH_PHRASE};
+
+pub(crate) use wanted::wanted;
 
 /// Values of one `IN` that are looked up; a longer list says nothing.
 const IN_LIST_MAX: usize = 256;

@@ -16,6 +16,7 @@
 
 pub(crate) mod assign;
 mod leaves;
+pub(crate) mod rows;
 mod worker;
 
 use std::collections::BTreeSet;
@@ -99,7 +100,8 @@ impl Spread {
         if !can_be_spread(physical)? || bytes_to_read(physical)? < self.settings.bytes_min {
             return Ok(None);
         }
-        let state = self.session(state, order, Arc::clone(physical))?;
+        let physical = rows::tested(state, logical, physical).await?;
+        let state = self.session(state, order, physical)?;
         let plan = state.query_planner().create_physical_plan(logical, &state).await?;
         let is_spread = plan.exists(|node| Ok(node.is::<DistributedExec>()))?;
         Ok(is_spread.then_some((state, plan)))

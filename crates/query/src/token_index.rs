@@ -13,7 +13,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use loglake_format::FormatError;
 use loglake_format::index::{
     ColumnIndex, ColumnParts, Dictionary, FileWords, Filters, INDEX_KEY, IndexDirectory, Needle,
-    Pages, Search, Section,
+    Rows, Search, Section, Size, Wanted,
 };
 use lru::LruCache;
 use object_store::path::Path;
@@ -36,6 +36,8 @@ const OPENED_FOR_RUNS_MAX: usize = 128;
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) search: Search,
+    /// What indexes may answer for good; `search` has it too.
+    pub(crate) wanted: Option<Wanted>,
     pub(crate) runs: Option<RunFilter>,
 }
 
@@ -65,11 +67,37 @@ pub(crate) struct IndexedFile {
 
 /// What is left of a file.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Left {
+pub(crate) struct Left {
+    /// Rows of which the filters are yet to be asked.
+    pub(crate) possible: Part,
+    /// Rows for which it is sure that what is wanted of them holds.
+    pub(crate) sure: Part,
+}
+
+/// A part of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Part {
     Everything,
     Nothing,
-    /// Some of its pages: their rows.
     Rows(RowSelection),
+}
+
+impl Left {
+    const EVERYTHING: Self = Self { possible: Part::Everything, sure: Part::Nothing };
+    const NOTHING: Self = Self { possible: Part::Nothing, sure: Part::Nothing };
+}
+
+impl Part {
+    fn of(rows: &Rows, count: usize) -> Self {
+        match rows.len() {
+            0 => Self::Nothing,
+            all if all == count => Self::Everything,
+            _ => {
+                let ranges = rows.ranges().iter().cloned();
+                Self::Rows(RowSelection::from_consecutive_ranges(ranges, count))
+            }
+        }
+    }
 }
 
 impl TokenIndexes {
@@ -102,10 +130,10 @@ impl TokenIndexes {
             opened += usize::from(is_near && !is_search);
             async move {
                 if !self.may_have(&file, &asked.search) {
-                    return Ok(Left::Nothing);
+                    return Ok(Left::NOTHING);
                 }
                 if !is_near {
-                    return Ok(Left::Everything);
+                    return Ok(Left::EVERYTHING);
                 }
                 let object = &file.object;
                 let error = |error| QueryError::of_file(object.location.to_string(), error);
@@ -125,11 +153,11 @@ impl TokenIndexes {
         let key = Key::new(&file.object, Which::Words);
         let known = self.kept.lock().get(&key);
         let words = match known {
-            Some(Part::Words(words)) => words,
+            Some(Known::Words(words)) => words,
             _ => {
                 let words = FileWords::parse(text).map(Arc::new);
                 let bytes = words.as_ref().map_or(0, |words| words.bytes());
-                self.kept.lock().put(key, Part::Words(words.clone()), bytes);
+                self.kept.lock().put(key, Known::Words(words.clone()), bytes);
                 words
             }
         };
@@ -138,25 +166,40 @@ impl TokenIndexes {
 
     async fn left(&self, file: &IndexedFile, asked: &Asked) -> ParquetResult<Left> {
         let object = &file.object;
-        let Some(directory) = self.directory(object).await? else { return Ok(Left::Everything) };
+        let Some(directory) = self.directory(object).await? else { return Ok(Left::EVERYTHING) };
+        let size = Size { rows: directory.rows as usize, page_rows: directory.page_rows as usize };
         let runs = match (&asked.runs, &directory.runs) {
             // What it cannot say of a run, as of a text that is no number, is told of the rows.
             (Some(filter), Some(runs)) if file.is_own => filter.rows(runs).ok(),
             _ => None,
         };
-        if runs.as_ref().is_some_and(|rows| !rows.selects_any()) {
-            return Ok(Left::Nothing);
+        let rows = runs.unwrap_or_else(|| Rows::all(size.rows));
+        if rows.is_empty() {
+            return Ok(Left::NOTHING);
         }
-        let pages = self.pages(object, &directory, &asked.search).await?;
-        Ok(left(&pages, runs, &directory))
+        let columns = self.columns(object, &directory, &asked.search).await?;
+        let parts = |column: &str| Some(columns.get(column)?.parts());
+        let pages = asked.search.pages(&parts, directory.page_count());
+        let rows = rows.intersection(&size.rows_of(&pages));
+        // Rows are where they were written only in files as they were written.
+        let wanted = asked.wanted.as_ref().filter(|_| file.is_own);
+        let (possible, sure) = match wanted.map(|wanted| wanted.rows(&parts, size)) {
+            Some(found) => (
+                rows.intersection(&found.possible.without(&found.sure)),
+                rows.intersection(&found.sure),
+            ),
+            None => (rows, Rows::none()),
+        };
+        Ok(Left { possible: Part::of(&possible, size.rows), sure: Part::of(&sure, size.rows) })
     }
 
-    async fn pages(
+    /// What the search needs of the indexes of a file.
+    async fn columns<'a>(
         &self,
         file: &ObjectMeta,
         directory: &IndexDirectory,
-        search: &Search,
-    ) -> ParquetResult<Pages> {
+        search: &'a Search,
+    ) -> ParquetResult<HashMap<&'a str, ColumnRead>> {
         let mut columns = HashMap::new();
         for (column, needle) in search.needles() {
             if let Some(index) = directory.columns.get(column) {
@@ -164,13 +207,12 @@ impl TokenIndexes {
                 self.read(file, index, needle, read).await?;
             }
         }
-        let parts = |column: &str| Some(columns.get(column)?.parts());
-        Ok(search.pages(&parts, directory.page_count()))
+        Ok(columns)
     }
 
     async fn directory(&self, file: &ObjectMeta) -> ParquetResult<Option<Arc<IndexDirectory>>> {
         let key = Key::new(file, Which::Directory);
-        if let Some(Part::Directory(directory)) = self.kept(&key) {
+        if let Some(Known::Directory(directory)) = self.kept(&key) {
             return Ok(directory);
         }
         // As scans ask for it, so that it is read once.
@@ -189,7 +231,7 @@ impl TokenIndexes {
         };
         let directory = value.and_then(|value| IndexDirectory::parse(value));
         let directory = directory.filter(is_its_own).map(Arc::new);
-        self.kept.lock().put(key, Part::Directory(directory.clone()), bytes);
+        self.kept.lock().put(key, Known::Directory(directory.clone()), bytes);
         Ok(directory)
     }
 
@@ -248,9 +290,9 @@ impl TokenIndexes {
         section: &Section,
         near: Option<&Near>,
     ) -> ParquetResult<Option<Arc<Dictionary>>> {
-        let decode = |bytes: Bytes| Dictionary::decode(&bytes).map(Arc::new).map(Part::Dictionary);
+        let decode = |bytes: Bytes| Dictionary::decode(&bytes).map(Arc::new).map(Known::Dictionary);
         Ok(match self.part(file, section, near, decode).await? {
-            Some(Part::Dictionary(dictionary)) => Some(dictionary),
+            Some(Known::Dictionary(dictionary)) => Some(dictionary),
             _ => None,
         })
     }
@@ -261,9 +303,9 @@ impl TokenIndexes {
         section: &Section,
         near: Option<&Near>,
     ) -> ParquetResult<Option<Arc<Filters>>> {
-        let decode = |bytes| Filters::decode(bytes).map(Arc::new).map(Part::Filters);
+        let decode = |bytes| Filters::decode(bytes).map(Arc::new).map(Known::Filters);
         Ok(match self.part(file, section, near, decode).await? {
-            Some(Part::Filters(filters)) => Some(filters),
+            Some(Known::Filters(filters)) => Some(filters),
             _ => None,
         })
     }
@@ -274,8 +316,8 @@ impl TokenIndexes {
         file: &ObjectMeta,
         section: &Section,
         near: Option<&Near>,
-        decode: impl FnOnce(Bytes) -> Result<Part, FormatError>,
-    ) -> ParquetResult<Option<Part>> {
+        decode: impl FnOnce(Bytes) -> Result<Known, FormatError>,
+    ) -> ParquetResult<Option<Known>> {
         let key = Key::new(file, Which::Section(section.offset));
         if let Some(part) = self.kept(&key) {
             return Ok(Some(part));
@@ -298,7 +340,7 @@ impl TokenIndexes {
     }
 
     /// What is kept of a file, and counted.
-    fn kept(&self, key: &Key) -> Option<Part> {
+    fn kept(&self, key: &Key) -> Option<Known> {
         let part = self.kept.lock().get(key);
         self.lookups.indexes.count(part.is_some());
         part
@@ -329,31 +371,6 @@ impl Near {
             false => Bytes::new(),
         }
     }
-}
-
-fn left(pages: &Pages, runs: Option<RowSelection>, directory: &IndexDirectory) -> Left {
-    let rows = match pages.len() == directory.page_count() {
-        true => runs,
-        false => {
-            let pages = rows_of(pages, directory);
-            Some(runs.map_or_else(|| pages.clone(), |runs| runs.intersection(&pages)))
-        }
-    };
-    match rows {
-        None => Left::Everything,
-        Some(rows) if !rows.selects_any() => Left::Nothing,
-        Some(rows) if rows.skipped_row_count() == 0 => Left::Everything,
-        Some(rows) => Left::Rows(rows),
-    }
-}
-
-fn rows_of(pages: &Pages, directory: &IndexDirectory) -> RowSelection {
-    let (rows, page_rows) = (directory.rows as usize, directory.page_rows as usize);
-    let ranges = pages.iter().map(|page| {
-        let start = page * page_rows;
-        start..(start + page_rows).min(rows)
-    });
-    RowSelection::from_consecutive_ranges(ranges, rows)
 }
 
 /// What was read of one column's index.
@@ -396,14 +413,14 @@ impl Key {
 }
 
 #[derive(Clone, Debug)]
-enum Part {
+enum Known {
     Directory(Option<Arc<IndexDirectory>>),
     Words(Option<Arc<FileWords>>),
     Dictionary(Arc<Dictionary>),
     Filters(Arc<Filters>),
 }
 
-impl Part {
+impl Known {
     fn bytes(&self) -> usize {
         match self {
             Self::Directory(_) | Self::Words(_) => 0,
@@ -416,7 +433,7 @@ impl Part {
 /// The parts used last, up to a number of bytes.
 #[derive(Debug)]
 struct Kept {
-    parts: LruCache<Key, (Part, usize)>,
+    parts: LruCache<Key, (Known, usize)>,
     bytes: usize,
     bytes_max: usize,
 }
@@ -429,11 +446,11 @@ impl Kept {
         Self { parts: LruCache::unbounded(), bytes: 0, bytes_max }
     }
 
-    fn get(&mut self, key: &Key) -> Option<Part> {
+    fn get(&mut self, key: &Key) -> Option<Known> {
         self.parts.get(key).map(|(part, _)| part.clone())
     }
 
-    fn put(&mut self, key: Key, part: Part, bytes: usize) {
+    fn put(&mut self, key: Key, part: Known, bytes: usize) {
         let bytes = bytes + ENTRY_BYTES;
         self.bytes += bytes;
         if let Some((_, before)) = self.parts.put(key, (part, bytes)) {

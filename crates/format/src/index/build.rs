@@ -1,11 +1,13 @@
 //! The index of a file while its rows are written.
 
+use std::ops::Range;
+
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
 
-use super::dictionary::{DictionaryBuilder, TEXT_BYTES_MAX};
+use super::dictionary::{DictionaryBuilder, Form, Seen, TEXT_BYTES_MAX};
 use super::directory::{ColumnIndex, INDEX_KEY, IndexDirectory, Section};
 use super::filters::FiltersBuilder;
 use super::numbers::ShortNumbers;
@@ -70,7 +72,10 @@ impl IndexBuilder {
     fn add_to_page(&mut self, values: &ArrayRef) {
         match (self.kind, values.data_type()) {
             (IndexKind::Words, DataType::Utf8) => {
-                values.as_string::<i32>().iter().flatten().for_each(|text| self.add_text(text));
+                let first = (self.page * self.page_rows + self.rows_in_page) as u32;
+                for (row, text) in (first..).zip(values.as_string::<i32>()) {
+                    text.into_iter().for_each(|text| self.add_text(text, row));
+                }
             }
             (IndexKind::Values, DataType::Utf8) => {
                 let keys = values.as_string::<i32>().iter().flatten();
@@ -85,12 +90,27 @@ impl IndexBuilder {
         }
     }
 
-    fn add_text(&mut self, text: &str) {
+    fn add_text(&mut self, text: &str, row: u32) {
         self.folded.clear();
         fold_into(text, &mut self.folded);
+        let page = self.page;
+        // Where folding has changed characters, words are not where they are in the text.
+        let as_written = self.folded.len() == text.len();
+        let written = if as_written { text.as_bytes() } else { &self.folded };
+        let goes_on = |at: Option<usize>| {
+            let byte = at.and_then(|at| self.folded.get(at));
+            byte.is_some_and(|byte| !byte.is_ascii())
+        };
         for word in words(&self.folded) {
+            let Range { start, end } = word.range;
             if !word.has_digit {
-                if !self.dictionary.add(word.text, self.page) {
+                let is_part = goes_on(start.checked_sub(1)) || goes_on(Some(end));
+                let form = match as_written {
+                    true if is_part => Form::Part,
+                    true => Form::Word,
+                    false => Form::Folded,
+                };
+                if !self.dictionary.add(&written[start..end], Seen { page, row, form }) {
                     self.keys.push(hash(word.text));
                 }
                 continue;
@@ -99,8 +119,10 @@ impl IndexBuilder {
                 continue;
             }
             self.keys.push(hash(word.text));
-            for (stem, _) in stems(word.text).filter(|(stem, _)| is_kept_stem(stem)) {
-                self.dictionary.add(stem, self.page);
+            let form = if as_written { Form::Part } else { Form::Folded };
+            for (_, stem) in stems(word.text).filter(|(stem, _)| is_kept_stem(stem)) {
+                let stem = &written[start + stem.start..start + stem.end];
+                self.dictionary.add(stem, Seen { page, row, form });
             }
         }
     }
@@ -127,7 +149,8 @@ impl IndexBuilder {
         let (dictionary, words) = match self.kind {
             IndexKind::Words => {
                 let words = self.dictionary.encode_as_one_page()?;
-                (Some(self.dictionary.encode(self.page)?), Some(words))
+                let rows = self.page * self.page_rows;
+                (Some(self.dictionary.encode(self.page, rows)?), Some(words))
             }
             IndexKind::Values => (None, None),
         };

@@ -1,4 +1,5 @@
-//! The words of letters alone that a column's texts have, each with its pages.
+//! The words of letters alone that a column's texts have, as they are written there, each with its pages,
+//! and with its rows where those are few runs.
 
 use std::io::Read;
 
@@ -7,6 +8,8 @@ use hashbrown::HashMap;
 use memchr::memmem;
 
 use super::pages::Pages;
+use super::postings::{Postings, PostingsBuilder};
+use super::rows::Rows;
 use crate::FormatError;
 
 /// Bytes of the words of one dictionary. Texts with more different ones are made of ids without
@@ -20,26 +23,50 @@ const ZSTD_LEVEL: i32 = 3;
 const DECODED_BYTES_MAX: u64 = 1 << 30;
 const PARTER: u8 = b'\n';
 
-/// Words of letters and the pages that they are in.
+/// Words of letters and the pages and rows that they are in.
 #[derive(Debug)]
 pub struct Dictionary {
-    /// The words in byte order, a line feed before and after each.
+    /// The words in the order of their lower case, a line feed before and after each.
     text: Vec<u8>,
+    /// The same in lower case.
+    folded: Vec<u8>,
     /// Where each word begins in `text`.
     starts: Vec<u32>,
     /// A bitmap of pages a word.
     bitmaps: Vec<u8>,
+    /// A bit a word: whether it is part of a longer word somewhere.
+    parts: Pages,
+    /// A bit a word: whether it is somewhere written otherwise than it is here.
+    folded_ones: Pages,
     /// Pages with words that are in their filters only.
     partial: Pages,
     page_count: usize,
+    postings: Postings,
 }
 
 /// A run of letters to be looked up, and whether it begins and ends where letters do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stem {
+    /// In lower case.
     pub(super) text: Vec<u8>,
     pub(super) begins: bool,
     pub(super) ends: bool,
+}
+
+/// What a stem is that says all there is to say of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ExactStem {
+    pub(super) stem: Stem,
+    /// As it has to be written; `None` for any case.
+    pub(super) written: Option<Vec<u8>>,
+}
+
+/// The rows of a file that have what is looked for: those that do, and those that may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub sure: Rows,
+    /// All of the sure ones among them.
+    pub possible: Rows,
 }
 
 impl Dictionary {
@@ -57,21 +84,56 @@ impl Dictionary {
         pages
     }
 
+    /// The rows of the known words that the stem is, or is a part of; `rows_of` gives the rows of pages.
+    pub(super) fn rows(&self, exact: &ExactStem, rows_of: impl Fn(&Pages) -> Rows) -> Found {
+        let (mut sure, mut pages, mut possible) = (vec![], Pages::none(), vec![]);
+        let ExactStem { stem, written } = exact;
+        for word in self.matching(stem) {
+            let may_be = |form: &Vec<u8>| {
+                self.folded_ones.contains(word) || self.is_written(word, stem, form)
+            };
+            if !written.as_ref().is_none_or(may_be) {
+                continue;
+            }
+            let is_whole = stem.begins && stem.ends;
+            match self.postings.rows(word) {
+                Some(rows) if is_whole && self.parts.contains(word) => possible.push(rows),
+                Some(rows) => sure.push(rows),
+                None => pages.unite(&self.pages_of(word)),
+            }
+        }
+        pages.unite(&self.partial);
+        let sure = Rows::union(sure);
+        possible.extend([sure.clone(), rows_of(&pages)]);
+        Found { sure, possible: Rows::union(possible) }
+    }
+
+    /// Whether a word has a stem of it in this very form.
+    fn is_written(&self, word: usize, stem: &Stem, form: &[u8]) -> bool {
+        let word = self.word(&self.text, word);
+        match (stem.begins, stem.ends) {
+            (true, true) => word == form,
+            (true, false) => word.starts_with(form),
+            (false, true) => word.ends_with(form),
+            (false, false) => memmem::find(word, form).is_some(),
+        }
+    }
+
     fn matching(&self, stem: &Stem) -> Vec<usize> {
-        let from = || self.starts.partition_point(|at| self.word_from(*at) < stem.text.as_slice());
+        let sought = stem.text.as_slice();
+        let folded = |number: usize| self.word(&self.folded, number);
+        let from = || self.starts.partition_point(|at| word_from(&self.folded, *at) < sought);
         match (stem.begins, stem.ends) {
             (true, true) => {
-                let at = from();
-                let is_it = at < self.starts.len() && self.word(at) == stem.text;
-                is_it.then_some(at).into_iter().collect()
+                (from()..self.starts.len()).take_while(|n| folded(*n) == sought).collect()
             }
-            (true, false) => (from()..self.starts.len())
-                .take_while(|n| self.word(*n).starts_with(&stem.text))
-                .collect(),
+            (true, false) => {
+                (from()..self.starts.len()).take_while(|n| folded(*n).starts_with(sought)).collect()
+            }
             (false, ends) => {
                 let mut part = stem.text.clone();
                 part.extend(ends.then_some(PARTER));
-                let places = memmem::find_iter(&self.text, &part);
+                let places = memmem::find_iter(&self.folded, &part);
                 let mut words: Vec<usize> = places.map(|at| self.word_at(at)).collect();
                 words.dedup();
                 words
@@ -79,13 +141,8 @@ impl Dictionary {
         }
     }
 
-    fn word(&self, number: usize) -> &[u8] {
-        self.word_from(self.starts[number])
-    }
-
-    fn word_from(&self, start: u32) -> &[u8] {
-        let rest = &self.text[start as usize..];
-        &rest[..memchr::memchr(PARTER, rest).unwrap_or(rest.len())]
+    fn word<'a>(&self, text: &'a [u8], number: usize) -> &'a [u8] {
+        word_from(text, self.starts[number])
     }
 
     /// The word that covers a place in the text.
@@ -115,11 +172,17 @@ impl Dictionary {
         let text_bytes = rest.get_u32_le() as usize;
         let stride = page_count.div_ceil(8);
         let bitmap_bytes = words.checked_mul(stride).ok_or_else(wrong)?;
-        if [text_bytes, stride, bitmap_bytes].into_iter().sum::<usize>() != rest.len() {
-            return Err(wrong());
-        }
-        let (text, rest) = rest.split_at(text_bytes);
-        let (partial, bitmaps) = rest.split_at(stride);
+        let mut part = |bytes: usize| {
+            let (part, after) = rest.split_at_checked(bytes).ok_or_else(wrong)?;
+            rest = after;
+            Ok::<_, FormatError>(part)
+        };
+        let text = part(text_bytes)?;
+        let partial = part(stride)?;
+        let parts = part(words.div_ceil(8))?;
+        let folded_ones = part(words.div_ceil(8))?;
+        let bitmaps = part(bitmap_bytes)?;
+        let postings = Postings::decode(rest, words).ok_or_else(wrong)?;
         let starts: Vec<u32> = match text.split_last() {
             Some((_, before)) => {
                 memchr::memchr_iter(PARTER, before).map(|n| n as u32 + 1).collect()
@@ -131,18 +194,30 @@ impl Dictionary {
         }
         Ok(Self {
             text: text.to_vec(),
+            folded: text.to_ascii_lowercase(),
             starts,
             bitmaps: bitmaps.to_vec(),
+            parts: Pages::from_bytes(parts),
+            folded_ones: Pages::from_bytes(folded_ones),
             partial: Pages::from_bytes(partial),
             page_count,
+            postings,
         })
     }
 
     /// Bytes that it holds in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.text.len() + self.starts.len() * size_of::<u32>() + self.bitmaps.len()
+        2 * self.text.len()
+            + self.starts.len() * size_of::<u32>()
+            + self.bitmaps.len()
+            + self.postings.bytes()
     }
+}
+
+fn word_from(text: &[u8], start: u32) -> &[u8] {
+    let rest = &text[start as usize..];
+    &rest[..memchr::memchr(PARTER, rest).unwrap_or(rest.len())]
 }
 
 /// A dictionary while its texts come.
@@ -151,6 +226,7 @@ pub(super) struct DictionaryBuilder {
     text_bytes_max: usize,
     numbers: HashMap<Box<[u8]>, u32>,
     words: Vec<KnownWord>,
+    postings: PostingsBuilder,
     text_bytes: usize,
     partial: Pages,
 }
@@ -160,6 +236,25 @@ struct KnownWord {
     pages: Pages,
     /// The last page that it was seen in.
     last: usize,
+    is_part: bool,
+    is_folded: bool,
+}
+
+/// Where a word of letters was seen, and as what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) page: usize,
+    pub(super) row: u32,
+    pub(super) form: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Word,
+    /// Other letters or digits may be beside it.
+    Part,
+    /// It is in lower case, and written in whatever way: which rows have it in which way is not known.
+    Folded,
 }
 
 impl DictionaryBuilder {
@@ -168,73 +263,109 @@ impl DictionaryBuilder {
             text_bytes_max,
             numbers: HashMap::new(),
             words: vec![],
+            postings: PostingsBuilder::default(),
             text_bytes: 0,
             partial: Pages::none(),
         }
     }
 
-    /// Takes a word of letters in; false when it belongs into the page's filter instead.
-    pub(super) fn add(&mut self, word: &[u8], page: usize) -> bool {
+    /// Takes a word of letters in, as it is written; false when it belongs into the page's filter instead.
+    pub(super) fn add(&mut self, word: &[u8], seen: Seen) -> bool {
         if let Some(number) = self.numbers.get(word) {
-            let known = &mut self.words[*number as usize];
-            if known.last != page {
-                known.pages.insert(page);
-                known.last = page;
+            let number = *number as usize;
+            let known = &mut self.words[number];
+            if known.last != seen.page {
+                known.pages.insert(seen.page);
+                known.last = seen.page;
             }
+            known.is_part |= seen.form == Form::Part;
+            known.is_folded |= seen.form == Form::Folded;
+            self.add_row(number, seen);
             return true;
         }
         let bytes = word.len() + 1;
         if word.len() > WORD_BYTES_MAX || self.text_bytes + bytes > self.text_bytes_max {
-            self.partial.insert(page);
+            self.partial.insert(seen.page);
             return false;
         }
         self.text_bytes += bytes;
         let mut pages = Pages::none();
-        pages.insert(page);
-        self.numbers.insert(word.into(), self.words.len() as u32);
-        self.words.push(KnownWord { pages, last: page });
+        pages.insert(seen.page);
+        let number = self.words.len();
+        self.numbers.insert(word.into(), number as u32);
+        let (is_part, is_folded) = (seen.form == Form::Part, seen.form == Form::Folded);
+        self.words.push(KnownWord { pages, last: seen.page, is_part, is_folded });
+        self.add_row(number, seen);
         true
     }
 
-    pub(super) fn encode(&self, page_count: usize) -> Result<Vec<u8>, FormatError> {
-        self.encode_pages(page_count, &self.partial, |word| &word.pages)
+    fn add_row(&mut self, word: usize, seen: Seen) {
+        self.postings.add(word, seen.row);
+        if seen.form == Form::Folded {
+            self.postings.forget(word);
+        }
     }
 
-    /// As if all pages were one.
+    /// Of a file with so many pages and rows.
+    pub(super) fn encode(&self, page_count: usize, rows: usize) -> Result<Vec<u8>, FormatError> {
+        let order = self.order();
+        let postings = self.postings.encode(&order, rows);
+        self.encode_pages(&order, page_count, &self.partial, |word| &word.pages, &postings)
+    }
+
+    /// As if all pages were one, without rows.
     pub(super) fn encode_as_one_page(&self) -> Result<Vec<u8>, FormatError> {
         let one = Pages::all(1);
         let partial = if self.partial.is_empty() { &Pages::none() } else { &one };
-        self.encode_pages(1, partial, |_| &one)
+        let order = self.order();
+        let postings = PostingsBuilder::without_rows(order.len());
+        self.encode_pages(&order, 1, partial, |_| &one, &postings)
+    }
+
+    /// The numbers of the words in the order in which they are written.
+    fn order(&self) -> Vec<u32> {
+        let mut sorted: Vec<(Vec<u8>, &[u8], u32)> = self
+            .numbers
+            .iter()
+            .map(|(word, number)| (word.to_ascii_lowercase(), word.as_ref(), *number))
+            .collect();
+        sorted.sort_unstable();
+        sorted.into_iter().map(|(_, _, number)| number).collect()
     }
 
     fn encode_pages<'a>(
         &'a self,
+        order: &[u32],
         page_count: usize,
         partial: &Pages,
         pages_of: impl Fn(&'a KnownWord) -> &'a Pages,
+        postings: &[u8],
     ) -> Result<Vec<u8>, FormatError> {
-        let mut sorted: Vec<(&[u8], &Pages)> = self
-            .numbers
-            .iter()
-            .map(|(word, number)| (word.as_ref(), pages_of(&self.words[*number as usize])))
-            .collect();
-        sorted.sort_unstable_by_key(|(word, _)| *word);
-        let text_bytes = if sorted.is_empty() { 0 } else { self.text_bytes + 1 };
-        let mut out = Vec::with_capacity(text_bytes + 64);
-        out.put_u32_le(sorted.len() as u32);
+        let mut texts: Vec<&[u8]> = vec![&[]; order.len()];
+        self.numbers.iter().for_each(|(word, number)| texts[*number as usize] = word);
+        let text_bytes = if order.is_empty() { 0 } else { self.text_bytes + 1 };
+        let mut out = Vec::with_capacity(text_bytes + postings.len() + 64);
+        out.put_u32_le(order.len() as u32);
         out.put_u32_le(page_count as u32);
         out.put_u32_le(text_bytes as u32);
-        if !sorted.is_empty() {
+        if !order.is_empty() {
             out.put_u8(PARTER);
         }
-        for (word, _) in &sorted {
-            out.put_slice(word);
+        for number in order {
+            out.put_slice(texts[*number as usize]);
             out.put_u8(PARTER);
         }
+        let words = || order.iter().map(|number| &self.words[*number as usize]);
+        let those = |is: fn(&KnownWord) -> bool| {
+            let mut those = Pages::none();
+            words().enumerate().filter(|(_, word)| is(word)).for_each(|(at, _)| those.insert(at));
+            those
+        };
         out.extend(partial.to_bytes(page_count));
-        for (_, pages) in &sorted {
-            out.extend(pages.to_bytes(page_count));
-        }
+        out.extend(those(|word| word.is_part).to_bytes(order.len()));
+        out.extend(those(|word| word.is_folded).to_bytes(order.len()));
+        words().for_each(|word| out.extend(pages_of(word).to_bytes(page_count)));
+        out.put_slice(postings);
         zstd::bulk::compress(&out, ZSTD_LEVEL)
             .map_err(|_| FormatError::Index { what: "the dictionary cannot be compressed" })
     }
@@ -244,14 +375,19 @@ impl DictionaryBuilder {
 mod tests {
     use super::*;
 
+    /// Where a word is in pages of one row.
+    fn seen(page: usize) -> Seen {
+        Seen { page, row: page as u32, form: Form::Word }
+    }
+
     fn dictionary(words: &[(&str, &[usize])], pages: usize) -> Dictionary {
         let mut builder = DictionaryBuilder::new(TEXT_BYTES_MAX);
         for page in 0..pages {
             for (word, _) in words.iter().filter(|(_, at)| at.contains(&page)) {
-                assert!(builder.add(word.as_bytes(), page));
+                assert!(builder.add(word.as_bytes(), seen(page)));
             }
         }
-        Dictionary::decode(&builder.encode(pages).unwrap()).unwrap()
+        Dictionary::decode(&builder.encode(pages, 1_000).unwrap()).unwrap()
     }
 
     fn pages(dictionary: &Dictionary, text: &str, begins: bool, ends: bool) -> Vec<usize> {
@@ -274,6 +410,30 @@ mod tests {
     }
 
     #[test]
+    fn rows_by_how_a_word_is_written() {
+        let of = dictionary(&[("Error", &[0, 9]), ("error", &[1, 9]), ("terror", &[2])], 10);
+        let found = |text: &str, is_whole: bool, written: bool| {
+            let stem = Stem {
+                text: text.to_ascii_lowercase().into_bytes(),
+                begins: is_whole,
+                ends: is_whole,
+            };
+            let written = written.then(|| text.as_bytes().to_vec());
+            let found = of.rows(&ExactStem { stem, written }, |pages| {
+                pages.iter().map(|page| page..page + 1).collect()
+            });
+            assert_eq!(found.sure, found.possible);
+            found.sure.ranges().iter().cloned().flatten().collect::<Vec<_>>()
+        };
+        assert_eq!(found("error", false, true), [1, 2, 9]);
+        assert_eq!(found("Error", false, true), [0, 9]);
+        assert_eq!(found("ERROR", false, true), Vec::<usize>::new());
+        assert_eq!(found("ERROR", false, false), [0, 1, 2, 9]);
+        assert_eq!(found("error", true, true), [1, 9]);
+        assert_eq!(found("Error", true, false), [0, 1, 9]);
+    }
+
+    #[test]
     fn an_empty_one_has_nothing() {
         assert_eq!(pages(&dictionary(&[], 3), "a", false, false), Vec::<usize>::new());
     }
@@ -281,16 +441,16 @@ mod tests {
     #[test]
     fn past_its_size_words_are_left_to_the_filters() {
         let mut builder = DictionaryBuilder::new(TEXT_BYTES_MAX);
-        assert!(!builder.add(&[b'a'; WORD_BYTES_MAX + 1], 2));
+        assert!(!builder.add(&[b'a'; WORD_BYTES_MAX + 1], seen(2)));
         let many = TEXT_BYTES_MAX / 9; // of eight letters each
         let word = |n: usize| {
             let digits = (0..8).map(|at| b'a' + (n >> (4 * at) & 15) as u8);
             digits.collect::<Vec<u8>>()
         };
-        assert!((0..many).all(|n| builder.add(&word(n), 0)));
-        assert!(!builder.add(&word(many + 1), 1));
-        assert!(builder.add(&word(0), 3));
-        let decoded = Dictionary::decode(&builder.encode(4).unwrap()).unwrap();
+        assert!((0..many).all(|n| builder.add(&word(n), seen(0))));
+        assert!(!builder.add(&word(many + 1), seen(1)));
+        assert!(builder.add(&word(0), seen(3)));
+        let decoded = Dictionary::decode(&builder.encode(4, 4).unwrap()).unwrap();
         assert_eq!(decoded.partial().iter().collect::<Vec<_>>(), [1, 2]);
         let known = Stem { text: word(0), begins: true, ends: true };
         assert_eq!(decoded.pages(&known).iter().collect::<Vec<_>>(), [0, 3]);
@@ -300,8 +460,8 @@ mod tests {
     fn wrong_bytes_are_an_error() {
         let good = {
             let mut builder = DictionaryBuilder::new(TEXT_BYTES_MAX);
-            builder.add(b"word", 0);
-            zstd::bulk::decompress(&builder.encode(1).unwrap(), 1 << 20).unwrap()
+            builder.add(b"word", seen(0));
+            zstd::bulk::decompress(&builder.encode(1, 100).unwrap(), 1 << 20).unwrap()
         };
         for cut in 0..good.len() {
             let bytes = zstd::bulk::compress(&good[..cut], 1).unwrap();

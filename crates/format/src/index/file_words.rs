@@ -59,14 +59,14 @@ pub(super) fn to_text(dictionaries: &[(&str, Vec<u8>)], file_bytes: usize) -> Op
 
 #[cfg(test)]
 mod tests {
-    use super::super::dictionary::{DictionaryBuilder, TEXT_BYTES_MAX};
+    use super::super::dictionary::{DictionaryBuilder, Form, Seen, TEXT_BYTES_MAX};
     use super::super::needle::Needle;
     use super::*;
 
     fn words(of: &[&str], text_bytes_max: usize) -> FileWords {
         let mut builder = DictionaryBuilder::new(text_bytes_max);
         for (page, word) in of.iter().enumerate() {
-            builder.add(word.as_bytes(), page);
+            builder.add(word.as_bytes(), Seen { page, row: page as u32, form: Form::Word });
         }
         let message = ("message", builder.encode_as_one_page().unwrap());
         FileWords::parse(&to_text(&[message], 1 << 20).unwrap()).unwrap()

@@ -111,6 +111,81 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    /// Of all rows that have the letters the index knows that they may, and no row of which it is sure lacks them.
+    #[test]
+    fn rows_that_are_sure_have_it_and_rows_that_have_it_are_possible(
+        texts in vec("[efgEFG12 \\-é\u{212a}\u{17f}漢]{0,24}", 1..12),
+        letters in "[efgEFGks]{1,4}",
+        (is_whole, as_written) in any::<(bool, bool)>(),
+        text_bytes_max in prop_oneof![Just(0), Just(9), Just(1000)],
+    ) {
+        let indexed = Indexed::of_texts(text_bytes_max, &texts);
+        let wanted = match is_whole {
+            true => Wanted::word("c", &letters, as_written),
+            false => Wanted::part("c", &letters, as_written),
+        };
+        let Some(wanted) = wanted else { return Ok(()) };
+        let (dictionary, filters) = (indexed.dictionary.as_ref(), indexed.filters.as_ref());
+        let size = Size { rows: texts.len(), page_rows: PAGE_ROWS };
+        let found = wanted.rows(&|_| Some(ColumnParts::Words { dictionary, filters }), size);
+        let is_in = |rows: &Rows, row| rows.ranges().iter().any(|range| range.contains(&row));
+        for (row, text) in texts.iter().enumerate() {
+            let has = has(text, &letters, is_whole, as_written);
+            prop_assert!(!has || is_in(&found.possible, row), "{text:?} {found:?}");
+            prop_assert!(has || !is_in(&found.sure, row), "{text:?} {found:?}");
+        }
+        prop_assert_eq!(found.possible.intersection(&found.sure), found.sure.clone());
+    }
+}
+
+fn has(text: &str, letters: &str, is_whole: bool, as_written: bool) -> bool {
+    let lower = |text: &str| text.chars().flat_map(char::to_lowercase).collect::<String>();
+    let (text, letters) = match as_written {
+        true => (text.to_owned(), letters.to_owned()),
+        false => (lower(text).replace('\u{17f}', "s"), lower(letters)),
+    };
+    let goes_on = |c: Option<char>| is_whole && c.is_some_and(char::is_alphanumeric);
+    text.match_indices(&letters).any(|(at, _)| {
+        !goes_on(text[..at].chars().next_back())
+            && !goes_on(text[at + letters.len()..].chars().next())
+    })
+}
+
+#[test]
+fn words_of_one_shape_are_found_by_their_rows() {
+    let mut texts = texts(&["user a logged in"; 7]);
+    texts.extend(self::texts(&[
+        "request Failed",
+        "request failed",
+        "Failed 17 times",
+        "was2failed",
+    ]));
+    let indexed = Indexed::of_texts(1000, &texts);
+    let parts = ColumnParts::Words { dictionary: indexed.dictionary.as_ref(), filters: None };
+    let size = Size { rows: texts.len(), page_rows: PAGE_ROWS };
+    let rows = |wanted: Option<Wanted>| {
+        let found = wanted.unwrap().rows(&|column| (column == "c").then_some(parts), size);
+        let rows = |rows: &Rows| rows.ranges().iter().cloned().flatten().collect::<Vec<_>>();
+        (rows(&found.sure), rows(&found.possible))
+    };
+    let sure = |at: &[usize]| (at.to_vec(), at.to_vec());
+    assert_eq!(rows(Wanted::part("c", "logged", true)), sure(&[0, 1, 2, 3, 4, 5, 6]));
+    assert_eq!(rows(Wanted::part("c", "ailed", true)), sure(&[7, 8, 9, 10]));
+    assert_eq!(rows(Wanted::part("c", "Failed", true)), sure(&[7, 9]));
+    assert_eq!(rows(Wanted::word("c", "Failed", false)), (vec![7, 9], vec![7, 8, 9, 10]));
+    let both = |all: fn(Vec<Wanted>) -> Wanted| {
+        all(["request", "Failed"].map(|word| Wanted::part("c", word, true).unwrap()).to_vec())
+    };
+    assert_eq!(rows(Some(both(Wanted::All))), sure(&[7]));
+    assert_eq!(rows(Some(both(Wanted::Any))), sure(&[7, 8, 9]));
+    assert_eq!(rows(Wanted::part("d", "logged", true)), (vec![], (0..11).collect()));
+    assert_eq!(Wanted::part("c", "dead", true), None);
+    assert_eq!(Wanted::part("c", "err or", true), None);
+}
+
 #[test]
 fn what_is_not_there_is_not_found() {
     let indexed = Indexed::of_texts(
