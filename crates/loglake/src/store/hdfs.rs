@@ -8,7 +8,7 @@
 //!
 //! The rooms: [`clients`] holds the connections and gives up what hangs, [`stage`] writes files
 //! without a name and sweeps old ones, [`place`] names them, [`read`] and [`upload`] are the rest.
-//! Errors of writes say whether the object may be there: [`StoreFault`].
+//! Errors of writes say whether the object may be there: [`loglake_wal::StoreFault`].
 
 mod clients;
 mod failure;
@@ -29,7 +29,6 @@ use chrono::DateTime;
 use futures::TryFutureExt;
 use futures::stream::{self, BoxStream, StreamExt};
 use hdfs_native::client::FileStatus;
-use loglake_wal::StoreFault;
 use object_store::path::Path;
 use object_store::{
     CopyMode, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
@@ -61,7 +60,9 @@ pub(super) struct Hdfs {
 pub(super) fn open(place: &str) -> anyhow::Result<Hdfs> {
     let (authority, path) = place.split_once('/').unwrap_or((place, ""));
     if authority.is_empty() || authority.contains('@') {
-        bail!("hdfs://{place} names no NameNode: expected hdfs://host:port/path or hdfs://name/path");
+        bail!(
+            "hdfs://{place} names no NameNode: expected hdfs://host:port/path or hdfs://name/path"
+        );
     }
     let root = Root::parse(path)
         .with_context(|| format!("hdfs://{place} has a path that cannot be one"))?;
@@ -268,7 +269,10 @@ impl ObjectStore for Hdfs {
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let (hdfs, prefix) = (self.clone(), prefix.cloned().unwrap_or_default());
         let listing = async move { hdfs.objects(&prefix).await };
-        listing.map_ok(|objects| stream::iter(objects.into_iter().map(Ok))).try_flatten_stream().boxed()
+        listing
+            .map_ok(|objects| stream::iter(objects.into_iter().map(Ok)))
+            .try_flatten_stream()
+            .boxed()
     }
 
     fn list_with_offset(

@@ -97,7 +97,9 @@ impl Clients {
         }
         match build(&self.authority, Order::Random) {
             Ok(client) => *current = Current { generation: generation + 1, client },
-            Err(failure) => tracing::warn!("no new connection to hdfs://{}: {failure}", self.authority),
+            Err(failure) => {
+                tracing::warn!("no new connection to hdfs://{}: {failure}", self.authority)
+            }
         }
     }
 }

@@ -84,7 +84,8 @@ impl Hdfs {
     ) -> Result<Vec<FileStatus>, Failure> {
         let listing = client.list_status_iter(folder, depth != Depth::Level);
         let mut found = vec![];
-        let next = || self.clients.bounded(generation, CALL_TIMEOUT, async { Ok(listing.next().await) });
+        let next =
+            || self.clients.bounded(generation, CALL_TIMEOUT, async { Ok(listing.next().await) });
         while let Some(one) = next().await? {
             match one {
                 // A file answers a listing of itself; it is below nothing.

@@ -67,10 +67,9 @@ impl Hdfs {
     async fn object_status(&self, location: &Path) -> Result<FileStatus> {
         let status = self.status(&self.root.path(location)).await;
         match status.map_err(|failure| failure.into_read_error(location))? {
-            folder if folder.isdir => Err(Error::NotFound {
-                path: location.to_string(),
-                source: "it is a folder".into(),
-            }),
+            folder if folder.isdir => {
+                Err(Error::NotFound { path: location.to_string(), source: "it is a folder".into() })
+            }
             file => Ok(file),
         }
     }
@@ -173,7 +172,7 @@ impl Body {
     /// The rest, from the object that it was. A source's bounds are the file's of when it was opened:
     /// past them it would panic.
     async fn open(
-        &self,
+        &mut self,
     ) -> Result<Result<BoxStream<'static, hdfs_native::Result<Bytes>>, Failure>, ReadError> {
         let path = self.hdfs.root.path(&self.object.location);
         let opened =

@@ -108,8 +108,9 @@ impl Hdfs {
 
     /// The NameNode has copies made when it can.
     async fn replicate(&self, path: &str, replicas: u32) {
-        let set =
-            |client: hdfs_native::Client| async move { Ok(client.set_replication(path, replicas).await?) };
+        let set = |client: hdfs_native::Client| async move {
+            Ok(client.set_replication(path, replicas).await?)
+        };
         if let Err(failure) = self.clients.call(set).await {
             tracing::warn!("{path} stays with fewer replicas than usual: {failure}");
         }
@@ -119,7 +120,8 @@ impl Hdfs {
     pub(super) fn discard(&self, path: String) {
         let clients = std::sync::Arc::clone(&self.clients);
         tokio::spawn(async move {
-            let _ = clients.call(|client| async move { Ok(client.delete(&path, false).await?) }).await;
+            let _ =
+                clients.call(|client| async move { Ok(client.delete(&path, false).await?) }).await;
         });
     }
 
@@ -147,7 +149,8 @@ impl Hdfs {
         // Named already: the newest of the others will do, and is rather too old.
         let newest = files.iter().map(|file| file.modification_time).max();
         for path in old(&files, now.or(newest).unwrap_or_default()) {
-            let delete = |client: hdfs_native::Client| async move { Ok(client.delete(path, false).await?) };
+            let delete =
+                |client: hdfs_native::Client| async move { Ok(client.delete(path, false).await?) };
             self.clients.call(delete).await?;
         }
         Ok(())

@@ -1,5 +1,6 @@
 use futures::TryStreamExt;
 use hdfs_native::WriteOptions;
+use loglake_wal::StoreFault;
 use object_store::{GetRange, WriteMultipart};
 
 use super::*;
@@ -47,7 +48,9 @@ fn objects_and_paths_are_one_to_one() {
         assert_eq!(root.path(&location), there);
         assert_eq!(root.location(there), Some(location));
     }
-    assert!(is_hidden(&path("_tmp/x")) && !is_hidden(&path("a/_tmp")) && !is_hidden(&path("_tmpx")));
+    assert!(
+        is_hidden(&path("_tmp/x")) && !is_hidden(&path("a/_tmp")) && !is_hidden(&path("_tmpx"))
+    );
 }
 
 #[tokio::test]

@@ -59,7 +59,10 @@ impl Upload {
 }
 
 /// Writes what comes, in order, and closes the file when no more will come.
-async fn write(mut file: FileWriter, mut waiting: mpsc::UnboundedReceiver<Part>) -> Result<(), Failure> {
+async fn write(
+    mut file: FileWriter,
+    mut waiting: mpsc::UnboundedReceiver<Part>,
+) -> Result<(), Failure> {
     while let Some(Part { bytes, written }) = waiting.recv().await {
         let bound = write_timeout(bytes.content_length() as u64);
         let part = async {
