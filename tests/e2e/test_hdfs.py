@@ -100,12 +100,15 @@ def test_a_dead_datanode_that_is_not_missed_is_done_without(plain_hdfs, make_lak
     whole_lake_is_well(lake, ledger)
 
 
-def test_a_namenode_that_hangs_is_waited_for(own_hdfs, make_lake):
+def test_what_hangs_is_given_up(own_hdfs, make_lake):
     """For longer than a call may take, so that each has to be made anew."""
     lake = make_lake("hdfs", hdfs=own_hdfs, env=BRISK)
     ledger = Ledger()
     with Writers(lake.url, ledger) as writers:
         ledger.await_acks(10)
+        own_hdfs.datanodes[2].pause()
+        ledger.await_acks(30, within_s=120)
+        own_hdfs.datanodes[2].resume()
         own_hdfs.namenode.pause()
         writers.stopping.wait(15)
         own_hdfs.namenode.resume()

@@ -14,6 +14,13 @@ use tokio::time::{Instant, sleep, timeout};
 use super::failure::Failure;
 use super::place::{Namespace, Placing};
 
+/// Over whatever the files in `HADOOP_CONF_DIR` say. A pipeline that loses a DataNode gets another or the
+/// write fails, and is made anew: HDFS would go on with the rest, down to one, and acknowledge that.
+const FIXED: [(&str, &str); 3] = [
+    ("dfs.client.block.write.replace-datanode-on-failure.enable", "true"),
+    ("dfs.client.block.write.replace-datanode-on-failure.policy", "ALWAYS"),
+    ("dfs.client.block.write.replace-datanode-on-failure.best-effort", "false"),
+];
 /// A NameNode that takes longer for one call is taken for hanging.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long something is tried again, as with S3: the log and the committer retry themselves.
@@ -112,11 +119,12 @@ enum Order {
 }
 
 fn build(authority: &str, order: Order) -> Result<Client, Failure> {
+    let mut config: Vec<_> = FIXED.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect();
     // Not from observers: they may not know yet what another process has just written.
-    let mut config = vec![(
+    config.push((
         format!("dfs.client.failover.proxy.provider.{authority}"),
         "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider",
-    )];
+    ));
     if order == Order::Random {
         config.push((format!("dfs.client.failover.random.order.{authority}"), "true"));
     }
