@@ -328,7 +328,8 @@ mod tests {
     fn the_loser_of_a_race_leaves_nothing() {
         let (placed, fake) = run(vec![Fate::Rival], true, Placing::Create);
         assert!(matches!(placed, Placed::Exists), "{placed:?}");
-        assert_eq!((fake.state().target, fake.state().staged), (Some("theirs"), false));
+        let state = fake.state();
+        assert_eq!((state.target, state.staged), (Some("theirs"), false));
     }
 
     #[test]
