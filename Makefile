@@ -29,7 +29,7 @@ lint: ## Formatting, and clippy with warnings denied
 	cargo fmt --check
 	cargo clippy --workspace --all-targets --features loglake-format/stages --locked -- -D warnings
 
-unit: servers ## Unit tests, golden SQL; coordination against a real etcd, the store against MinIO
+unit: servers ## Unit tests, golden SQL; coordination against a real etcd, the store against MinIO and HDFS
 	$(PYTHON) tests/servers/with_servers.py cargo test --workspace --locked
 
 e2e: build servers ## End to end against real servers and real clients
@@ -41,7 +41,7 @@ $(PACKAGES): tests/e2e/requirements.txt
 	$(VENV)/bin/pip install -q -r $<
 	@touch $@
 
-servers: $(PACKAGES) ## Build MinIO and etcd for the tests (cached)
+servers: $(PACKAGES) ## Build MinIO, etcd and HDFS for the tests (cached)
 	cd tests && $(PYTHON) -m servers build
 
 BENCH_INPUT ?= $(CACHE)/bench/records-5000000.ndjson

@@ -1,4 +1,4 @@
-"""Lakes to test: over a directory, and over MinIO with etcd."""
+"""Lakes to test: over a directory, and over MinIO or HDFS with etcd."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from client import Client  # noqa: E402
-from servers import Etcd, Loglake, Minio  # noqa: E402
+from servers import Etcd, Hdfs, Loglake, Minio  # noqa: E402
+from servers import hdfs as hdfs_server  # noqa: E402
 from servers.cluster import BUCKET  # noqa: E402
 from servers.loglake import binary  # noqa: E402
 
@@ -40,6 +41,14 @@ def pytest_runtest_makereport(item, call):
 def minio(tmp_path_factory):
     with Minio(tmp_path_factory.mktemp("minio")) as server:
         server.s3.make_bucket(BUCKET)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def hdfs(tmp_path_factory):
+    if problem := hdfs_server.missing():
+        pytest.skip(problem)
+    with Hdfs(tmp_path_factory.mktemp("hdfs")) as server:
         yield server
 
 
@@ -72,6 +81,15 @@ class Maker:
                 **options.pop("env", {}),
             }
             options |= {"store": f"s3://{BUCKET}/{name}", "etcd": etcd.endpoints, "env": environment}
+        elif kind == "hdfs":
+            hdfs = options.pop("hdfs", None) or self.request.getfixturevalue("hdfs")
+            etcd = options.pop("etcd", None) or self.request.getfixturevalue("etcd")
+            name = f"{folder.name}-{next(_numbers)}"
+            environment = {
+                "LOGLAKE_COORDINATION_PREFIX": f"/{name}",
+                **options.pop("env", {}),
+            }
+            options |= {"store": f"{hdfs.url}/lakes/{name}", "etcd": etcd.endpoints, "env": environment}
         lake = Loglake(folder, **options)
         self.made.append(lake)
         _lakes.append(lake)

@@ -1,4 +1,4 @@
-"""Builds the servers from the Go module proxy, once, into the user's cache."""
+"""Builds the servers from the Go module proxy, once, into the user's cache; HDFS comes by Maven."""
 
 from __future__ import annotations
 
@@ -12,6 +12,24 @@ import time
 
 MINIO_VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
 ETCD_VERSION = "v3.7.3"
+HADOOP_VERSION = "3.4.2"
+# Without the shaded jars' hundred dependencies: these three hold all that a NameNode needs.
+_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+<modelVersion>4.0.0</modelVersion>
+<groupId>loglake</groupId><artifactId>hdfs-for-tests</artifactId><version>1</version>
+<packaging>pom</packaging>
+<dependencies>
+<dependency><groupId>org.apache.hadoop</groupId><artifactId>hadoop-client-api</artifactId>
+<version>{HADOOP_VERSION}</version></dependency>
+<dependency><groupId>org.apache.hadoop</groupId><artifactId>hadoop-client-runtime</artifactId>
+<version>{HADOOP_VERSION}</version></dependency>
+<dependency><groupId>org.apache.hadoop</groupId><artifactId>hadoop-client-minicluster</artifactId>
+<version>{HADOOP_VERSION}</version></dependency>
+<dependency><groupId>org.slf4j</groupId><artifactId>slf4j-reload4j</artifactId>
+<version>1.7.36</version></dependency>
+</dependencies>
+</project>
+"""
 
 
 def cache() -> pathlib.Path:
@@ -27,17 +45,26 @@ def etcd() -> pathlib.Path:
     return cache() / f"etcd-{ETCD_VERSION}" / "etcd"
 
 
+def hdfs() -> pathlib.Path:
+    """The folder of HDFS's jars."""
+    return cache() / f"hdfs-{HADOOP_VERSION}" / "libs"
+
+
 def build_all():
     """Builds what is not there yet."""
     _once(etcd(), _build_etcd, "about a minute and a half")
     _once(minio(), _build_minio, "about six minutes")
+    if shutil.which("mvn") is None and not hdfs().exists():
+        print("hdfs: no Maven (mvn) here; tests on HDFS are skipped", flush=True)
+    else:
+        _once(hdfs(), _fetch_hdfs, "half a minute")
 
 
 def _once(binary: pathlib.Path, build, takes: str):
     if binary.exists():
         print(f"{binary.name}: {binary}")
         return
-    print(f"{binary.name}: building, {takes} …", flush=True)
+    print(f"{binary.parent.name}: building, {takes} …", flush=True)
     began = time.monotonic()
     binary.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=binary.parent, prefix="build-") as folder:
@@ -73,3 +100,11 @@ def _build_etcd(folder: pathlib.Path) -> pathlib.Path:
     _run(folder, _go(), "get", "-tool", f"{package}@{ETCD_VERSION}")
     _run(folder, _go(), "build", "-o", "etcd", package, CGO_ENABLED="0")
     return folder / "etcd"
+
+
+def _fetch_hdfs(folder: pathlib.Path) -> pathlib.Path:
+    pom, libs = folder / "pom.xml", folder / "libs"
+    pom.write_text(_POM)
+    copy = ("dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={libs}")
+    _run(folder, "mvn", "-q", "-B", "-f", str(pom), *copy)
+    return libs

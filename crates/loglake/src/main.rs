@@ -1,6 +1,6 @@
 //! `loglake`: one binary, server and command line.
 //!
-//! The only crate that names what is outside: S3, directories, etcd, environment, signals. The
+//! The only crate that names what is outside: S3, HDFS, directories, etcd, environment, signals. The
 //! others are handed traits.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]

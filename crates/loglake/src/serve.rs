@@ -24,7 +24,7 @@ pub struct ServeArgs {
     /// The directory that is the bucket of an embedded lake
     #[arg(long, value_name = "DIR", conflicts_with = "store")]
     data: Option<PathBuf>,
-    /// The bucket: s3://bucket/prefix, with keys and endpoint from the AWS_* variables
+    /// The bucket: s3://bucket/prefix (keys and endpoint from the AWS_* variables) or hdfs://host:port/path
     #[arg(long, value_name = "URL")]
     store: Option<String>,
     /// Addresses of etcd, when several processes share the bucket

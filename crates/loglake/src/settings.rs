@@ -32,8 +32,9 @@ use crate::store::{CacheSettings, DiskSettings};
 pub struct Settings {
     /// The directory that is the bucket of an embedded lake. This or `store`, not both.
     pub data: Option<PathBuf>,
-    /// The bucket: `s3://bucket/prefix`. Keys, region and endpoint come from the usual `AWS_*`
-    /// variables.
+    /// The bucket: `s3://bucket/prefix`, where keys, region and endpoint come from the usual `AWS_*`
+    /// variables; or `hdfs://host:port/path` or `hdfs://name/path`, where the rest comes from the files in
+    /// `HADOOP_CONF_DIR` (see docs/hdfs.md).
     pub store: Option<String>,
     /// Addresses of the etcd members, `http://host:2379`. Needed when several processes share a
     /// bucket; a process alone works without.

@@ -1,10 +1,11 @@
-//! The bucket: a directory, an S3 bucket, or memory. All that differs between them ends here; the
+//! The bucket: a directory, an S3 bucket, a folder of HDFS, or memory. All that differs between them ends here; the
 //! other crates see [`ObjectStore`].
 
 mod cached;
 pub mod conformance;
 mod counted;
 mod directory;
+mod hdfs;
 mod s3;
 
 use std::path::Path;
@@ -25,7 +26,8 @@ pub struct Bucket {
 }
 
 /// The bucket of a URL: `s3://bucket/prefix` (credentials, region and endpoint come from the
-/// `AWS_*` variables), `file:///directory`, a path of a directory, or `memory://`, which is empty and
+/// `AWS_*` variables), `hdfs://host:port/path` or `hdfs://name/path` (of a name service in the files of
+/// `HADOOP_CONF_DIR`), `file:///directory`, a path of a directory, or `memory://`, which is empty and
 /// gone with the process.
 ///
 /// # Errors
@@ -34,11 +36,12 @@ pub async fn open_url(url: &str) -> anyhow::Result<Bucket> {
     match url.split_once("://") {
         Some(("memory", _)) => Ok(Bucket { store: Arc::new(InMemory::new()) }),
         Some(("s3" | "s3a", rest)) => Ok(Bucket { store: s3::open(rest)? }),
+        Some(("hdfs", rest)) => Ok(Bucket { store: Arc::new(hdfs::open(rest)?) }),
         Some(("file", path)) if path.starts_with('/') => open_directory(Path::new(path)).await,
         None if !url.is_empty() => open_directory(Path::new(url)).await,
         _ => bail!(
-            "{url:?} is no bucket: expected s3://bucket/prefix, file:///directory, a directory or \
-             memory://"
+            "{url:?} is no bucket: expected s3://bucket/prefix, hdfs://host:port/path, \
+             file:///directory, a directory or memory://"
         ),
     }
 }
@@ -70,7 +73,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_bucket_is_said() {
-        for url in ["", "http://host/x", "file://relative", "s3://"] {
+        for url in ["", "http://host/x", "file://relative", "s3://", "hdfs://", "hdfs:///path"] {
             assert!(open_url(url).await.is_err(), "{url:?}");
         }
         assert!(open_url("memory://").await.is_ok());

@@ -4,7 +4,7 @@ use crate::store;
 
 #[derive(clap::Args)]
 pub struct CheckStoreArgs {
-    /// s3://bucket/prefix or a directory; objects are made below `_check/` and removed again
+    /// s3://bucket/prefix, hdfs://host:port/path or a directory; objects are made below `_check/` and removed again
     #[arg(value_name = "URL")]
     url: String,
 }

@@ -11,7 +11,7 @@ pub struct VerifyArgs {
     /// The directory of an embedded lake (it may be running)
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The bucket: s3://bucket/prefix
+    /// The bucket: s3://bucket/prefix or hdfs://host:port/path
     #[arg(long, value_name = "URL")]
     store: Option<String>,
     /// Minutes that a data file of an unfinished flush may lie about before it is a finding

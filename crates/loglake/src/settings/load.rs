@@ -98,7 +98,9 @@ fn check(settings: &Settings) -> anyhow::Result<()> {
     match (&settings.data, &settings.store) {
         (Some(_), Some(_)) => bail!("`data` and `store` are both set: a lake has one bucket"),
         (None, None) => {
-            bail!("where is the lake? Set `--data DIR` or `--store s3://bucket/prefix`")
+            bail!(
+                "where is the lake? Set `--data DIR` or `--store URL` (s3://bucket/prefix, hdfs://…)"
+            )
         }
         _ => {}
     }
