@@ -257,12 +257,9 @@ pub(crate) fn schema_string(schema: &loglake_model::TableSchema) -> Result<Strin
 impl Flush {
     /// A stretch that begins before what the table has of its queue, and how far that is.
     pub(crate) fn overlap(&self, state: &Snapshot) -> Option<(&Offsets, u64)> {
-        let overlap = |offsets| {
-            let Offsets { source, from, .. } = offsets;
-            let committed = state.offset(source)?;
-            (committed > *from).then_some((offsets, committed))
-        };
-        self.offsets.iter().find_map(overlap)
+        let committed = |offsets: &Offsets| state.offset(&offsets.source);
+        let found = self.offsets.iter().find(|o| committed(o).is_some_and(|count| count > o.from));
+        found.and_then(|offsets| Some((offsets, committed(offsets)?)))
     }
 
     /// # Errors
