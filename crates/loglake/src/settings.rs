@@ -23,6 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use document::markdown;
+pub use collect::CollectSettings;
 pub use load::{Overrides, load};
 
 use crate::store::{CacheSettings, DiskSettings};
@@ -59,6 +60,7 @@ pub struct Settings {
     pub query: SqlSettings,
     pub coordination: CoordinationSettings,
     pub kafka: KafkaDoorSettings,
+    pub collect: CollectSettings,
 }
 
 /// Bounds on what one request may bring.
@@ -208,6 +210,7 @@ impl Default for Settings {
             query: SqlSettings::default(),
             coordination: CoordinationSettings::default(),
             kafka: KafkaDoorSettings::default(),
+            collect: CollectSettings::default(),
         }
     }
 }
@@ -376,6 +379,7 @@ impl Settings {
                 key: has(KafkaField::Key),
                 headers: has(KafkaField::Headers),
                 partition: has(KafkaField::Partition),
+                ..RecordFields::default()
             },
             settle: Duration::from_secs(self.kafka.settle_s),
         }
