@@ -3,14 +3,16 @@
 Standard library only. From the folder above:
 
     python3 -m servers build            MinIO and etcd, into the user's cache
+    python3 -m servers kafka            Kafka's jars, through Maven
     python3 -m servers cluster [DIR]    MinIO, three etcd and loglake, until Ctrl-C
     python3 -m servers with COMMAND…    runs a command with MinIO and etcd beside it
 """
 
 from .etcd import Etcd
+from .kafka import Kafka
 from .loglake import Loglake
 from .minio import Minio
 from .network import Network
 from .process import LOOPBACK, Place, ServerError, free_port
 
-__all__ = ["LOOPBACK", "Etcd", "Loglake", "Minio", "Network", "Place", "ServerError", "free_port"]
+__all__ = ["LOOPBACK", "Etcd", "Kafka", "Loglake", "Minio", "Network", "Place", "ServerError", "free_port"]

@@ -3,6 +3,7 @@
 //! Every setting's doc comment is its documentation: `loglake configuration` prints them all, and
 //! `docs/configuration.md` is that text.
 
+mod collect;
 mod document;
 mod load;
 

@@ -31,6 +31,7 @@ use crate::catalog::{LAKE, OneCatalog, PUBLIC, QueryCatalog, Relations};
 use crate::facts::{FACTS, FactSources, FactTable};
 use crate::lake_table::LakeTable;
 use crate::partial::{self, Leave, PartialAnswer, Taken};
+use crate::queues::{NoQueues, Queues};
 use crate::running::{Queries, QueryFacts};
 use crate::session::Sessions;
 use crate::snapshot::{LakeReader, Terms};

@@ -32,6 +32,7 @@ use crate::{CollectDependencies, CollectError, KafkaSource, Status};
 const AGAIN_AFTER: Duration = Duration::from_secs(3);
 /// Records taken in a row before anything else is looked at.
 const TAKEN_IN_A_ROW: usize = 20_000;
+const BYTES_IN_A_ROW: usize = 8 << 20;
 /// Bytes of fetched records that all lanes together may hold.
 const BUFFER_BYTES: usize = 64 << 20;
 /// Of one lane at least.
@@ -175,19 +176,21 @@ impl Consumer {
 
     fn poll(&mut self) {
         let busy = self.order.is_some() || !self.under_way.is_empty();
-        let wait = Duration::from_millis(if busy { 5 } else { 100 });
         let client = Arc::clone(&self.client);
-        let mut polled = client.poll(wait);
+        let (mut wait, mut bytes) = (Duration::from_millis(if busy { 5 } else { 100 }), 0);
         for _ in 0..TAKEN_IN_A_ROW {
-            match polled {
-                Some(Ok(message)) => self.take(&message),
+            match client.poll(wait) {
+                Some(Ok(message)) => {
+                    bytes += message.payload_len();
+                    self.take(&message);
+                }
                 Some(Err(error)) => self.failed(&error),
                 None => return,
             }
-            polled = client.poll(Duration::ZERO);
-        }
-        if let Some(Ok(message)) = polled {
-            self.take(&message);
+            if bytes >= BYTES_IN_A_ROW {
+                return;
+            }
+            wait = Duration::ZERO;
         }
     }
 
