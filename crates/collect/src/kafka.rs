@@ -14,7 +14,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{CollectDependencies, CollectError, KafkaSource, Status};
-use consumer::Consumer;
 
 /// Consumes until it is stopped.
 pub struct Kafka {
