@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import signal
 import subprocess
@@ -9,7 +10,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 
 from .kafka import Kafka
 from .loglake import Loglake, binary
@@ -40,16 +40,12 @@ def produce(address: str):
 
 
 def ask(lake: Loglake, sql: str) -> str:
-    request = urllib.request.Request(f"{lake.url}/api/v1/sql", sql.encode(), {"Content-Type": "text/plain"})
-    answer = lake.run("sql", "--server", lake.url, sql)
-    if answer.returncode == 0:
-        return answer.stdout.decode()
-    with urllib.request.urlopen(request) as answered:
-        return answered.read().decode()
+    answer = lake.run("sql", sql)
+    return (answer.stdout + answer.stderr).decode()
 
 
 def count(lake: Loglake) -> int:
-    found = lake.run("sql", "--server", lake.url, "--format", "csv", "SELECT count(*) AS n FROM logs")
+    found = lake.run("sql", "--format", "csv", "SELECT count(*) AS n FROM logs")
     text = found.stdout.decode().split()
     return int(text[-1]) if found.returncode == 0 and text else 0
 
@@ -64,8 +60,9 @@ def run(folder: pathlib.Path):
             "LOGLAKE_COLLECT_KAFKA_TABLES": f"{TOPIC}=logs",
             "LOGLAKE_COLLECT_KAFKA_FIELDS": "partition,offset",
         }
-        lake = Loglake(folder / "loglake", env=settings, http=9400, grpc=9401)
-        with lake:
+        http, grpc = int(os.environ.get("HTTP_PORT", "9400")), int(os.environ.get("GRPC_PORT", "9401"))
+        settings["LOGLAKE_URL"] = f"http://127.0.0.1:{http}"
+        with Loglake(folder / "loglake", env=settings, http=http, grpc=grpc) as lake:
             print(f"sending {RECORDS:,} demo records to the topic {TOPIC} …", flush=True)
             produce(kafka.address)
             while count(lake) < RECORDS:
