@@ -91,4 +91,5 @@ def main():
             sys.exit(str(error))
 
 
-main()
+if __name__ == "__main__":
+    main()

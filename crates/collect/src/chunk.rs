@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use loglake_ingest::IngestError;
 use loglake_model::{Limits, Offsets, off_the_loop};
 use loglake_receive::kafka::{
     ConsumedContext, ConsumedRecord, PayloadFormat, RecordFields, dead_letters, decode_consumed,
@@ -149,8 +150,9 @@ impl Tenures {
         decoding: &Decoding,
     ) -> RecordBatch {
         let (from, last) = (chunk.from, chunk.to - 1);
-        let reason =
-            format!("the records {from} to {last} were removed from the topic before they were read");
+        let reason = format!(
+            "the records {from} to {last} were removed from the topic before they were read"
+        );
         let schema = Arc::clone(letters.current().schema());
         let arrival = self.deps.clock.now();
         let decode = DecodeContext { schema: &schema, limits: &decoding.limits, arrival };
@@ -166,5 +168,10 @@ impl Tenures {
 
 /// Whether an error of storing ends the tenure: the partition must be taken anew.
 pub(crate) fn is_over(error: &CollectError) -> bool {
-    matches!(error, CollectError::Ingest(error) if error.may_be_stored())
+    is_panic(error) || matches!(error, CollectError::Ingest(error) if error.may_be_stored())
+}
+
+/// Whether a task has ended early: what it began may go on.
+pub(crate) const fn is_panic(error: &CollectError) -> bool {
+    matches!(error, CollectError::Task(_) | CollectError::Ingest(IngestError::Task(_)))
 }

@@ -19,7 +19,11 @@ use crate::chunk::Record;
 /// Bytes and records of a chunk, about.
 const CHUNK_BYTES: usize = 4 << 20;
 const CHUNK_RECORDS: usize = 50_000;
+/// Until what failed is tried again, doubled with each failure.
 const WAIT_FIRST: Duration = Duration::from_millis(250);
+/// At most, for a chunk: room in the buffer comes within seconds.
+const CHUNK_WAIT_MAX: Duration = Duration::from_secs(2);
+/// At most, for taking the partition.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +46,9 @@ enum Phase {
     Wanted,
     Acquiring,
     /// `fetching`: the client was told where to fetch; what comes before that is of an older order.
-    Held { fetching: bool },
+    Held {
+        fetching: bool,
+    },
 }
 
 /// What became of a chunk.
@@ -148,7 +154,7 @@ impl Lane {
     pub(crate) fn refused(&mut self, now: Instant) {
         if self.phase == Phase::Acquiring {
             self.phase = Phase::Wanted;
-            self.wait(now);
+            self.wait(now, WAIT_MAX);
         }
     }
 
@@ -202,10 +208,10 @@ impl Lane {
                 self.next = self.chunk.take().map_or(self.next, |chunk| chunk.to);
                 (self.failures, self.not_before) = (0, None);
             }
-            Outcome::Again => self.wait(now),
+            Outcome::Again => self.wait(now, CHUNK_WAIT_MAX),
             Outcome::Over => {
                 *self = Self::new();
-                self.wait(now);
+                self.wait(now, WAIT_MAX);
             }
         }
         self.take_anew_if_overtaken();
@@ -241,8 +247,8 @@ impl Lane {
         self.not_before.is_none_or(|at| at <= now)
     }
 
-    fn wait(&mut self, now: Instant) {
-        let wait = WAIT_FIRST.saturating_mul(1 << self.failures.min(10)).min(WAIT_MAX);
+    fn wait(&mut self, now: Instant, max: Duration) {
+        let wait = WAIT_FIRST.saturating_mul(1 << self.failures.min(10)).min(max);
         self.failures += 1;
         self.not_before = Some(now + wait);
     }

@@ -105,7 +105,8 @@ impl Collector for Metrics {
             }
         }
         let help = "Failures of consuming, each tried again";
-        let errors = encoder.encode_descriptor("collect_errors", help, None, MetricType::Counter)?;
+        let errors =
+            encoder.encode_descriptor("collect_errors", help, None, MetricType::Counter)?;
         ConstCounter::new(state.errors).encode(errors)?;
         let gauges: [(&str, &str, fn(&PartitionStatus) -> Option<u64>); 2] = [
             ("collect_lag", "Records that are not in the lake yet", PartitionStatus::lag),

@@ -102,7 +102,12 @@ impl Tenures {
     /// `source`: `<system>/<cluster>`.
     pub fn new(deps: CollectDependencies, source: &str) -> Self {
         let claims = Claims::new(Arc::clone(&deps.store), source);
-        Self { deps, claims, recovering: tokio::sync::Mutex::default(), attempts: AtomicU64::new(0) }
+        Self {
+            deps,
+            claims,
+            recovering: tokio::sync::Mutex::default(),
+            attempts: AtomicU64::new(0),
+        }
     }
 
     pub fn claims(&self) -> &Claims {
@@ -203,7 +208,11 @@ impl Tenures {
         Ok(true)
     }
 
-    async fn recover(&self, holder: WriterId) -> Result<(), CollectError> {
+    /// Ends a writer's log, whoever it is, and commits its rows.
+    ///
+    /// # Errors
+    /// When the store fails: another call goes on.
+    pub async fn recover(&self, holder: WriterId) -> Result<(), CollectError> {
         let _one = self.recovering.lock().await;
         if self.is_listed(holder).await? {
             tracing::info!(writer = %holder, "ending the log of a writer that holds partitions");

@@ -21,7 +21,9 @@ use loglake_model::{
     WriterId,
 };
 use loglake_receive::DecodeContext;
-use loglake_receive::kafka::{ConsumedContext, ConsumedRecord, PayloadFormat, RecordFields, decode_consumed};
+use loglake_receive::kafka::{
+    ConsumedContext, ConsumedRecord, PayloadFormat, RecordFields, decode_consumed,
+};
 use loglake_table::{Catalog, FlushOutcome, TableError, TableSettings};
 use loglake_wal::{Reader, WalSettings};
 use object_store::ObjectStore;
@@ -312,15 +314,28 @@ async fn records_that_two_writers_logged_are_committed_by_one() {
 /// What happens to the processes, in an order that proptest makes up.
 #[derive(Clone, Debug)]
 enum Step {
-    Consume { at: usize, count: u64 },
+    Consume {
+        at: usize,
+        count: u64,
+    },
     /// As the group decides it.
-    Take { at: usize },
-    GiveUp { at: usize },
-    Flush { at: usize },
+    Take {
+        at: usize,
+    },
+    GiveUp {
+        at: usize,
+    },
+    Flush {
+        at: usize,
+    },
     /// Gone without a word; another takes its place.
-    Die { at: usize },
+    Die {
+        at: usize,
+    },
     /// Somebody believes it dead.
-    Seal { at: usize },
+    Seal {
+        at: usize,
+    },
 }
 
 const PROCESSES: usize = 3;

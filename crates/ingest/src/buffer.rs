@@ -73,12 +73,7 @@ impl Buffer {
     /// Takes a durable segment in. Rows of tables that are not known, or at or below the watermark,
     /// are left out: they are dropped with their table, or committed already. Answers with the bytes
     /// of memory that are held now.
-    pub(crate) fn insert(
-        &mut self,
-        seq: SegmentSeq,
-        parts: Vec<TablePart>,
-        now: Instant,
-    ) -> usize {
+    pub(crate) fn insert(&mut self, seq: SegmentSeq, parts: Vec<TablePart>, now: Instant) -> usize {
         self.newest = self.newest.max(Some(seq));
         let (mut tables, mut held) = (vec![], 0);
         for TablePart { table: id, batches, offsets } in parts {

@@ -7,9 +7,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use loglake_model::{
-    Clock, Offsets, SegmentSeq, TableId, TableName, TenantName, WriterId, shape,
-};
+use loglake_model::{Clock, Offsets, SegmentSeq, TableId, TableName, TenantName, WriterId, shape};
 use loglake_table::{Catalog, Table};
 use loglake_wal::Mark;
 use object_store::ObjectStore;

@@ -23,8 +23,8 @@ use loglake_wal::WalSettings;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use document::markdown;
 pub use collect::CollectSettings;
+pub use document::markdown;
 pub use load::{Overrides, load};
 
 use crate::store::{CacheSettings, DiskSettings};

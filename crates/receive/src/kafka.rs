@@ -21,7 +21,7 @@ mod tests;
 
 pub use batch::{Producer, is_numbered};
 pub use consumed::{
-    ConsumedContext, ConsumedRecord, DEAD_LETTERS, PayloadFormat, decode_consumed, dead_letters,
+    ConsumedContext, ConsumedRecord, DEAD_LETTERS, PayloadFormat, dead_letters, decode_consumed,
 };
 pub use encode::{Served, encode};
 pub use reader::{Reader, Short};

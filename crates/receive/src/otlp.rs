@@ -27,9 +27,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use loglake_model::{LEVEL, MESSAGE, NameForm, Timestamp};
 
+use crate::FieldValue;
 use crate::record::{BatchBuilder, RecordBuilder};
 use crate::timestamp::RANGE;
-use crate::FieldValue;
 
 pub use json::parse_json;
 pub use protobuf::parse_protobuf;
@@ -154,7 +154,9 @@ fn add(
     }
     match &record.body {
         body @ (Any::List(_) | Any::Map(_)) => put(row, "body", body),
-        Any::Bool(_) | Any::Int(_) | Any::Float(_) => put_text(row, MESSAGE, &json_of(&record.body)),
+        Any::Bool(_) | Any::Int(_) | Any::Float(_) => {
+            put_text(row, MESSAGE, &json_of(&record.body))
+        }
         body => put(row, MESSAGE, body),
     }
     match record.severity_text.is_empty() {

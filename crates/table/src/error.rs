@@ -30,7 +30,9 @@ pub enum TableError {
     Vacuumed { table: Path },
     /// Rows of a queue's records that the table has already: two consumers have logged the same ones,
     /// which their claims rule out. None of the flush is committed.
-    #[error("{table} has the records of {queue} up to {committed} already, a flush begins at {from}")]
+    #[error(
+        "{table} has the records of {queue} up to {committed} already, a flush begins at {from}"
+    )]
     Overlap { table: Path, queue: String, from: u64, committed: u64 },
     /// A watermark would not move forward: a defect of the caller.
     #[error("a flush from {from:?} to {to} does not move the watermark forward")]

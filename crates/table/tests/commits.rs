@@ -164,7 +164,8 @@ async fn flush_times(table: &Table, number: u128, times: std::ops::Range<u64>) {
     for n in times {
         let files = vec![file(table, n + 1), file(table, 1)];
         let from = n.checked_sub(1).map(SegmentSeq);
-        let flush = Flush { writer: writer(number), from, to: SegmentSeq(n), files, offsets: vec![] };
+        let flush =
+            Flush { writer: writer(number), from, to: SegmentSeq(n), files, offsets: vec![] };
         assert!(matches!(flush_until_known(table, &flush).await, FlushOutcome::Committed(_)));
     }
 }

@@ -114,8 +114,9 @@ impl Queue for Cluster {
     async fn bounds(&self, topic: &str, partition: i32) -> Result<(u64, u64), CollectError> {
         let (client, topic) = (Arc::clone(&self.client), topic.to_owned());
         let ask = move || client.fetch_watermarks(&topic, partition, ANSWER_WAIT);
-        let (low, high) =
-            tokio::task::spawn_blocking(ask).await?.map_err(|e| CollectError::Queue(e.to_string()))?;
+        let (low, high) = tokio::task::spawn_blocking(ask)
+            .await?
+            .map_err(|e| CollectError::Queue(e.to_string()))?;
         Ok((low.max(0).cast_unsigned(), high.max(0).cast_unsigned()))
     }
 

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, Cluster, cluster, connect};
 use super::events::{Event, Key};
-use crate::chunk::{Decoding, Record, Stored, is_over};
+use crate::chunk::{Decoding, Record, Stored, is_over, is_panic};
 use crate::lane::{Chunk, Lane, Outcome};
 use crate::status::PartitionStatus;
 use crate::tenure::{Partition, Tenure, Tenures};
@@ -169,6 +169,12 @@ impl Consumer {
             self.report();
         }
         self.give_up();
+        // The next client is of the same writer: before it takes a partition, nothing may be on its way.
+        while self.fatal && !self.under_way.is_empty() && !stop.is_cancelled() {
+            if let Ok(done) = self.done.recv_timeout(AGAIN_AFTER) {
+                self.done(done);
+            }
+        }
         self.client.context().close();
         // Dropped, it leaves the group.
         self.status.replace(vec![]);
@@ -293,9 +299,7 @@ impl Consumer {
             let (tenures, decoding) = (Arc::clone(&self.tenures), Arc::clone(&self.decoding));
             let (told, key) = (self.told.clone(), key.clone());
             Handle::current().spawn(async move {
-                // In a task of its own: should it panic, that is said, and the partition taken anew.
-                let work = async move { store(&tenures, &tenure, &chunk, &decoding).await };
-                let stored = tokio::spawn(work).await.unwrap_or_else(|e| Err(e.into()));
+                let stored = store(&tenures, &tenure, &chunk, &decoding).await;
                 let _ = told.send(Done::Stored(key, stored));
             });
         }
@@ -368,7 +372,7 @@ impl Consumer {
             }
             Err(error) => {
                 self.status.failed();
-                let over = is_over(&error) || matches!(error, CollectError::Task(_));
+                let over = is_over(&error);
                 tracing::warn!(topic = key.0, partition = key.1, over, "not stored yet: {error}");
                 held.error = Some(error.to_string());
                 held.lane.ended(if over { Outcome::Over } else { Outcome::Again }, now);
@@ -405,7 +409,11 @@ impl Consumer {
     }
 
     fn keys(&self, which: impl Fn(&Lane) -> bool) -> Vec<Key> {
-        self.lanes.iter().filter(|(_, held)| which(&held.lane)).map(|(key, _)| key.clone()).collect()
+        self.lanes
+            .iter()
+            .filter(|(_, held)| which(&held.lane))
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 
     /// Holds fetching back in lanes that hold enough, and lets it go on in those that have stored it.
@@ -526,13 +534,30 @@ impl Consumer {
     }
 }
 
+/// Stores a chunk. In a task of its own, so that a panic is an error. After one, the rows may be on their
+/// way to the log still, and nobody waits for them: the writer is ended, so that they come or do not come
+/// before the partition is taken anew.
 async fn store(
-    tenures: &Tenures,
-    tenure: &Tenure,
+    tenures: &Arc<Tenures>,
+    tenure: &Arc<Tenure>,
     chunk: &Chunk,
-    decoding: &Decoding,
+    decoding: &Arc<Decoding>,
 ) -> Result<Stored, CollectError> {
-    tenures.store(tenure, chunk, decoding).await
+    let work = {
+        let (tenures, tenure) = (Arc::clone(tenures), Arc::clone(tenure));
+        let (chunk, decoding) = (chunk.clone(), Arc::clone(decoding));
+        async move { tenures.store(&tenure, &chunk, &decoding).await }
+    };
+    let stored = tokio::spawn(work).await.unwrap_or_else(|e| Err(e.into()));
+    if let Err(error) = &stored
+        && is_panic(error)
+    {
+        while let Err(e) = tenures.recover(tenure.writer).await {
+            tracing::warn!(writer = %tenure.writer, "not ended yet after a panic: {e}");
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+    }
+    stored
 }
 
 fn record(message: &BorrowedMessage<'_>) -> Record {

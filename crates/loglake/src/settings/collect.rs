@@ -113,7 +113,8 @@ impl KafkaSourceSettings {
             bail!("`group` is empty");
         }
         if let Some(name) = &self.name {
-            TableName::new(name).map_err(|_| anyhow!("{name:?} cannot be a folder"))
+            TableName::new(name)
+                .map_err(|_| anyhow!("{name:?} cannot be a folder"))
                 .context("`name` cannot be used")?;
         }
         let tables = self.tables.iter().map(|(topic, table)| (topic.as_str(), table.as_str()));

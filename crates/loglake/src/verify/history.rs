@@ -98,7 +98,8 @@ mod tests {
         assert_eq!(file, ["entry 2 adds a again"]);
         let commit = with(Entry { version: 2, ..first[1].clone() });
         assert!(commit[0].contains("is the commit of entry 1 again"), "{commit:?}");
-        let back = Entry { version: 2, offsets: vec![("kafka/c/t/0".into(), 29)], ..Entry::default() };
+        let back =
+            Entry { version: 2, offsets: vec![("kafka/c/t/0".into(), 29)], ..Entry::default() };
         assert_eq!(with(back), ["entry 2 takes kafka/c/t/0 from 30 back to 29"]);
         let gap = with(flush(2, Some(5), 6, "b"));
         assert!(gap[0].contains("after segment 5"), "{gap:?}");

@@ -16,9 +16,9 @@ use loglake_wal::Log;
 use tokio::sync::OnceCell;
 
 use super::Fact;
-use crate::{QueryError, QueuePart, Queues};
 use crate::running::{Queries, QueryState};
 use crate::snapshot::LakeReader;
+use crate::{QueryError, QueuePart, Queues};
 
 /// Where facts come from, for one query of one tenant. What costs requests is looked up once.
 pub(crate) struct FactSources {

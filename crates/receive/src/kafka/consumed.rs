@@ -3,9 +3,9 @@
 
 use loglake_model::{MESSAGE, NameForm, SERVICE};
 
+use super::RecordFields;
 use super::batch::Record;
 use super::rows::{Beside, Place, Rows, beside, text_format, text_or_base64};
-use super::RecordFields;
 use crate::otlp::{Logs, parse_json, parse_protobuf};
 use crate::{BatchBuilder, DecodeContext, Decoded, FieldValue};
 

@@ -242,7 +242,11 @@ pub(super) fn beside(
         ("kafka.topic", wanted.topic, Beside::Text(place.topic.to_owned())),
         ("kafka.partition", wanted.partition, Beside::Int(place.partition.into())),
         ("kafka.offset", wanted.offset, Beside::Int(place.offset)),
-        ("kafka.timestamp", wanted.timestamp && record.timestamp >= 0, Beside::Int(record.timestamp)),
+        (
+            "kafka.timestamp",
+            wanted.timestamp && record.timestamp >= 0,
+            Beside::Int(record.timestamp),
+        ),
     ] {
         if wanted {
             fields.push((name.to_owned(), value));

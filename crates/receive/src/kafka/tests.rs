@@ -151,12 +151,7 @@ fn what_is_asked_for_stands_beside_the_payload() {
     let mut binary = record(1, "plain");
     binary.key = Some(Bytes::from_static(b"\xff\0"));
     let bytes = packed(&[with, binary], Compression::None);
-    let all = RecordFields {
-        key: true,
-        headers: true,
-        partition: true,
-        ..RecordFields::default()
-    };
+    let all = RecordFields { key: true, headers: true, partition: true, ..RecordFields::default() };
     let rows = rendered(&bytes, all);
     for part in [r#""key":"user-7""#, r#""headers":{"trace":"abc"}"#, r#""partition":3"#] {
         assert!(rows[0].contains(part), "{part} is not in {}", rows[0]);
@@ -268,10 +263,19 @@ proptest! {
 }
 
 fn consumed(offset: i64, value: Option<&[u8]>) -> ConsumedRecord<'_> {
-    ConsumedRecord { partition: 3, offset, timestamp: 1_793_538_000_123, value, ..Default::default() }
+    ConsumedRecord {
+        partition: 3,
+        offset,
+        timestamp: 1_793_538_000_123,
+        value,
+        ..Default::default()
+    }
 }
 
-fn decode_as(format: PayloadFormat, records: &[ConsumedRecord<'_>]) -> (Vec<String>, Vec<Rejection>) {
+fn decode_as(
+    format: PayloadFormat,
+    records: &[ConsumedRecord<'_>],
+) -> (Vec<String>, Vec<Rejection>) {
     let (schema, limits) = (TableSchema::new(PartitionBy::Hour), Limits::default());
     let decode = DecodeContext { schema: &schema, limits: &limits, arrival: ARRIVAL };
     let fields = RecordFields { topic: true, offset: true, timestamp: true, ..Default::default() };
@@ -284,7 +288,8 @@ fn decode_as(format: PayloadFormat, records: &[ConsumedRecord<'_>]) -> (Vec<Stri
 
 #[test]
 fn consumed_records_are_decoded_as_their_topic_says() {
-    let records = [consumed(5, Some(b"{\"a\":1}")), consumed(6, Some(b"a line")), consumed(7, None)];
+    let records =
+        [consumed(5, Some(b"{\"a\":1}")), consumed(6, Some(b"a line")), consumed(7, None)];
     let (rows, refused) = decode_as(PayloadFormat::Auto, &records);
     assert_eq!((rows.len(), refused.len()), (3, 0));
     assert!(rows[0].contains("\"a\":1") && rows[0].contains("\"offset\":5"), "{rows:?}");

@@ -120,10 +120,7 @@ fn take<'v>(of: &'v Map<String, Value>, camel: &str, snake: &str) -> Option<&'v 
     of.get(camel).or_else(|| of.get(snake)).filter(|value| !value.is_null())
 }
 
-fn objects<'v>(
-    list: Option<&'v Value>,
-    name: &str,
-) -> Result<Vec<&'v Map<String, Value>>, String> {
+fn objects<'v>(list: Option<&'v Value>, name: &str) -> Result<Vec<&'v Map<String, Value>>, String> {
     let Some(list) = list else { return Ok(vec![]) };
     let Value::Array(list) = list else { return Err(format!("`{name}` is no array")) };
     let object = |value: &'v Value| match value {

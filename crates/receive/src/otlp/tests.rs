@@ -45,11 +45,8 @@ fn request() -> Vec<u8> {
         field(9, &[0xab; 16]),
     ]
     .concat();
-    let scope = [
-        field(1, &[field(1, b"lib"), field(2, b"1.2")].concat()),
-        field(2, &record),
-    ]
-    .concat();
+    let scope =
+        [field(1, &[field(1, b"lib"), field(2, b"1.2")].concat()), field(2, &record)].concat();
     let resource = [
         field(1, &key_value("service.name", &text_value("shop"))),
         field(1, &key_value("host", &text_value("of the resource"))),
@@ -115,7 +112,10 @@ fn what_is_no_request_is_refused_in_words() {
         ("[]", "not a JSON object"),
         ("{}", "no `resourceLogs`"),
         ("{\"resourceLogs\":3}", "no array"),
-        ("{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"timeUnixNano\":\"soon\"}]}]}]}", "timeUnixNano"),
+        (
+            "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"timeUnixNano\":\"soon\"}]}]}]}",
+            "timeUnixNano",
+        ),
     ] {
         let error = parse_json(json.as_bytes()).unwrap_err();
         assert!(error.contains(problem), "{error}");
