@@ -244,7 +244,6 @@ def test_a_topic_that_grows(make_lake, kafka):
     for partition in range(4):
         produce(kafka, "grows", numbered(50), partition=partition)
     exactly(lake, kafka, "grows")
-    assert [s["next_offset"] for s in until(lambda: [s for s in status(lake, "grows") if s["lag"] == 0], "status")]
     until(lambda: [s["next_offset"] for s in status(lake, "grows")] == [150, 50, 50, 50], "offsets")
 
 
@@ -260,7 +259,8 @@ def test_latest_passes_what_was_there_and_nothing_after(make_lake, kafka):
 
 
 def delete_before(kafka: Kafka, topic: str, offset: int):
-    for done in kafka.admin().delete_records([TopicPartition(topic, 0, offset)]).values():
+    admin = kafka.admin()
+    for done in admin.delete_records([TopicPartition(topic, 0, offset)]).values():
         done.result(20)
 
 

@@ -77,14 +77,16 @@ class Kafka(Server):
 
         config = {key.replace("_", "."): value for key, value in config.items()}
         new = NewTopic(name, num_partitions=partitions, replication_factor=1, config=config)
-        for made in self.admin().create_topics([new]).values():
+        admin = self.admin()  # kept until the answers are there
+        for made in admin.create_topics([new]).values():
             made.result(20)
 
     def grow(self, name: str, partitions: int):
         """Gives a topic more partitions."""
         from confluent_kafka.admin import NewPartitions
 
-        for made in self.admin().create_partitions([NewPartitions(name, partitions)]).values():
+        admin = self.admin()
+        for made in admin.create_partitions([NewPartitions(name, partitions)]).values():
             made.result(20)
 
 

@@ -137,7 +137,7 @@ impl Tenures {
             };
             (batch, lost, stored)
         };
-        let (batch, lost, stored) = off_the_loop(work).await?;
+        let (batch, lost, stored) = off_the_loop(work).await.map_err(CollectError::Decoder)?;
         Ok((vec![(table, batch), (Arc::clone(letters), lost)], stored))
     }
 

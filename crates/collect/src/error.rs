@@ -30,6 +30,9 @@ pub enum CollectError {
     PastTheEnd { from: u64, end: u64 },
     #[error("the settings of librdkafka are not usable: {0}")]
     Settings(String),
+    /// A defect; nothing of the records was stored.
+    #[error("the decoder ended early: {0}")]
+    Decoder(tokio::task::JoinError),
     #[error("a task ended early: {0}")]
     Task(#[from] tokio::task::JoinError),
 }
@@ -43,7 +46,7 @@ impl CollectError {
             Self::Store(_) | Self::Queue(_) => ErrorKind::Retry,
             Self::Claim { .. } | Self::PastTheEnd { .. } => ErrorKind::Corrupt,
             Self::NoTable { .. } | Self::Settings(_) => ErrorKind::Invalid,
-            Self::Task(_) => ErrorKind::Internal,
+            Self::Task(_) | Self::Decoder(_) => ErrorKind::Internal,
         }
     }
 }

@@ -141,7 +141,7 @@ impl Lane {
         if self.phase != Phase::Acquiring {
             return;
         }
-        *self = Self::new();
+        *self = Self { failures: self.failures, ..Self::new() };
         self.phase = Phase::Held { fetching: false };
         self.next = from;
         self.fetch = from;
@@ -210,7 +210,7 @@ impl Lane {
             }
             Outcome::Again => self.wait(now, CHUNK_WAIT_MAX),
             Outcome::Over => {
-                *self = Self::new();
+                *self = Self { failures: self.failures, ..Self::new() };
                 self.wait(now, WAIT_MAX);
             }
         }
