@@ -259,8 +259,7 @@ def test_latest_passes_what_was_there_and_nothing_after(make_lake, kafka):
 
 
 def delete_before(kafka: Kafka, topic: str, offset: int):
-    admin = kafka.admin()
-    for done in admin.delete_records([TopicPartition(topic, 0, offset)]).values():
+    for done in kafka.admin().delete_records([TopicPartition(topic, 0, offset)]).values():
         done.result(20)
 
 

@@ -30,7 +30,7 @@ class Kafka(Server):
         super().__init__(folder, place)
         self.port, self.controller = port or free_port(), free_port()
         self.address = f"{place.host}:{self.port}"
-        self.heap = heap
+        self.heap, self._admin = heap, None
 
     def java(self, *command: str) -> list[str]:
         if not is_there():
@@ -69,7 +69,9 @@ class Kafka(Server):
         """A client for topics: of the Python package confluent-kafka."""
         from confluent_kafka.admin import AdminClient
 
-        return AdminClient({"bootstrap.servers": self.address, "log_level": 0})
+        if self._admin is None:
+            self._admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
+        return self._admin
 
     def topic(self, name: str, partitions: int = 1, **config: str):
         """Makes a topic."""
@@ -77,16 +79,14 @@ class Kafka(Server):
 
         config = {key.replace("_", "."): value for key, value in config.items()}
         new = NewTopic(name, num_partitions=partitions, replication_factor=1, config=config)
-        admin = self.admin()  # kept until the answers are there
-        for made in admin.create_topics([new]).values():
+        for made in self.admin().create_topics([new]).values():
             made.result(20)
 
     def grow(self, name: str, partitions: int):
         """Gives a topic more partitions."""
         from confluent_kafka.admin import NewPartitions
 
-        admin = self.admin()
-        for made in admin.create_partitions([NewPartitions(name, partitions)]).values():
+        for made in self.admin().create_partitions([NewPartitions(name, partitions)]).values():
             made.result(20)
 
 
