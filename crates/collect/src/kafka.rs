@@ -7,6 +7,8 @@
 mod client;
 mod consumer;
 mod events;
+mod orders;
+mod report;
 
 use std::sync::Arc;
 

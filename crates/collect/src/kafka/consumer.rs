@@ -11,20 +11,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
-use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, Cluster, cluster, connect};
 use super::events::{Event, Key};
 use crate::chunk::{Decoding, Record, Stored, is_over, is_panic};
 use crate::lane::{Chunk, Lane, Outcome};
-use crate::status::PartitionStatus;
 use crate::tenure::{Partition, Tenure, Tenures};
 use crate::{CollectDependencies, CollectError, KafkaSource, Status};
 
@@ -33,17 +29,6 @@ const AGAIN_AFTER: Duration = Duration::from_secs(3);
 /// Records taken in a row before anything else is looked at.
 const TAKEN_IN_A_ROW: usize = 20_000;
 const BYTES_IN_A_ROW: usize = 8 << 20;
-/// Bytes of fetched records that all lanes together may hold.
-const BUFFER_BYTES: usize = 64 << 20;
-/// Of one lane at least.
-const LANE_BYTES_MIN: usize = 1 << 20;
-/// How long one order to the client waits for further partitions to be acquired.
-const ORDER_WAIT: Duration = Duration::from_secs(1);
-/// How long tasks are waited for when partitions are given up: shorter than the group waits.
-const SETTLE_WAIT: Duration = Duration::from_secs(60);
-const GIVE_UP_WAIT: Duration = Duration::from_secs(60);
-const REPORT_EVERY: Duration = Duration::from_secs(1);
-const COMMIT_EVERY: Duration = Duration::from_secs(5);
 
 /// Consumes, with one client after the other, until `stop`.
 pub(super) fn run(
@@ -66,40 +51,40 @@ pub(super) fn run(
 }
 
 /// What a task came back with.
-enum Done {
+pub(super) enum Done {
     Acquired(Key, Result<Tenure, CollectError>),
     Stored(Key, Result<Stored, CollectError>),
 }
 
 /// A lane with what the thread knows beside.
-struct Held {
-    lane: Lane,
-    partition: Option<Partition>,
-    tenure: Option<Arc<Tenure>>,
-    end: Option<u64>,
-    stored: Stored,
+pub(super) struct Held {
+    pub(super) lane: Lane,
+    pub(super) partition: Option<Partition>,
+    pub(super) tenure: Option<Arc<Tenure>>,
+    pub(super) end: Option<u64>,
+    pub(super) stored: Stored,
     /// Records at the last report, and how many came in a second since.
-    reported: (u64, f64),
-    error: Option<String>,
+    pub(super) reported: (u64, f64),
+    pub(super) error: Option<String>,
 }
 
 pub(super) struct Consumer {
-    client: Arc<Client>,
+    pub(super) client: Arc<Client>,
     cluster: Arc<Cluster>,
-    tenures: Arc<Tenures>,
+    pub(super) tenures: Arc<Tenures>,
     source: Arc<KafkaSource>,
     decoding: Arc<Decoding>,
     status: Arc<Status>,
-    lanes: BTreeMap<Key, Held>,
+    pub(super) lanes: BTreeMap<Key, Held>,
     /// Tasks under way by partition, those of lanes that are gone too: nothing is acquired anew before
     /// they have ended.
-    under_way: HashMap<Key, u32>,
+    pub(super) under_way: HashMap<Key, u32>,
     told: Sender<Done>,
-    done: Receiver<Done>,
+    pub(super) done: Receiver<Done>,
     /// Since when the client is to be told where to fetch.
-    order: Option<Instant>,
-    reported: Instant,
-    committed: Instant,
+    pub(super) order: Option<Instant>,
+    pub(super) reported: Instant,
+    pub(super) committed: Instant,
     fatal: bool,
 }
 
@@ -305,7 +290,7 @@ impl Consumer {
         }
     }
 
-    fn done(&mut self, done: Done) {
+    pub(super) fn done(&mut self, done: Done) {
         let key = match &done {
             Done::Acquired(key, _) | Done::Stored(key, _) => key.clone(),
         };
@@ -381,155 +366,6 @@ impl Consumer {
         if !held.lane.is_held() {
             held.tenure = None;
             self.order.get_or_insert(now);
-        }
-    }
-
-    /// Tells the client what to fetch from where, once what is wanted is acquired or has taken long.
-    fn give_order(&mut self) {
-        let Some(since) = self.order else { return };
-        let waits = self.lanes.values().any(|held| held.lane.is_acquiring());
-        if waits && since.elapsed() < ORDER_WAIT {
-            return;
-        }
-        self.order = None;
-        let mut list = TopicPartitionList::new();
-        for ((topic, partition), held) in self.lanes.iter().filter(|(_, h)| h.lane.is_held()) {
-            let offset = Offset::Offset(held.lane.fetch().cast_signed());
-            if let Err(e) = list.add_partition_offset(topic, *partition, offset) {
-                tracing::warn!("{topic}/{partition} cannot be fetched: {e}");
-            }
-        }
-        self.turn(self.keys(Lane::is_paused), false);
-        if let Err(e) = self.client.assign(&list) {
-            tracing::warn!("the client does not take its partitions: {e}");
-            self.order = Some(Instant::now());
-            return;
-        }
-        self.lanes.values_mut().for_each(|held| held.lane.fetching());
-    }
-
-    fn keys(&self, which: impl Fn(&Lane) -> bool) -> Vec<Key> {
-        self.lanes
-            .iter()
-            .filter(|(_, held)| which(&held.lane))
-            .map(|(key, _)| key.clone())
-            .collect()
-    }
-
-    /// Holds fetching back in lanes that hold enough, and lets it go on in those that have stored it.
-    fn hold_back(&mut self) {
-        let bytes_max = (BUFFER_BYTES / self.lanes.len().max(1)).max(LANE_BYTES_MIN);
-        let (mut pause, mut resume) = (vec![], vec![]);
-        for (key, held) in &mut self.lanes {
-            match held.lane.turn(bytes_max) {
-                Some(true) => pause.push(key.clone()),
-                Some(false) => resume.push(key.clone()),
-                None => {}
-            }
-        }
-        self.turn(pause, true);
-        self.turn(resume, false);
-    }
-
-    fn turn(&self, keys: Vec<Key>, pause: bool) {
-        if keys.is_empty() {
-            return;
-        }
-        let mut list = TopicPartitionList::new();
-        for (topic, partition) in &keys {
-            list.add_partition(topic, *partition);
-        }
-        let turned = match pause {
-            true => self.client.pause(&list),
-            false => self.client.resume(&list),
-        };
-        if let Err(e) = turned {
-            tracing::warn!(pause, "fetching is not held back or let go on: {e}");
-        }
-    }
-
-    /// Waits for what is under way, gives up what is held, and forgets all lanes.
-    fn give_up(&mut self) {
-        let deadline = Instant::now() + SETTLE_WAIT;
-        while !self.under_way.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.done.recv_timeout(left) {
-                Ok(done) => self.done(done),
-                Err(_) => break,
-            }
-        }
-        self.commit(CommitMode::Sync);
-        let lanes = std::mem::take(&mut self.lanes);
-        let settled = lanes.into_iter().filter(|(key, held)| {
-            held.lane.is_held() && !held.lane.is_in_flight() && !self.under_way.contains_key(key)
-        });
-        let held = settled.filter_map(|(_, held)| Some((held.tenure?, held.lane.next())));
-        let given_up = join_all(held.map(|(tenure, next)| {
-            let tenures = Arc::clone(&self.tenures);
-            async move {
-                if let Err(e) = tenures.give_up(&tenure, next).await {
-                    tracing::warn!(queue = tenure.queue, "not given up: {e}");
-                }
-            }
-        }));
-        let bounded = async { timeout(GIVE_UP_WAIT, given_up).await };
-        if Handle::current().block_on(bounded).is_err() {
-            tracing::warn!("not all partitions are given up: others wait for them a little");
-        }
-        self.order = None;
-    }
-
-    /// Tells the group how far this is, for tools that show lag.
-    fn commit(&self, mode: CommitMode) {
-        let mut list = TopicPartitionList::new();
-        for ((topic, partition), held) in self.lanes.iter().filter(|(_, h)| h.lane.is_held()) {
-            let offset = Offset::Offset(held.lane.next().cast_signed());
-            let _ = list.add_partition_offset(topic, *partition, offset);
-        }
-        if list.count() > 0
-            && let Err(e) = self.client.commit(&list, mode)
-        {
-            tracing::debug!("the group is not told of the offsets: {e}");
-        }
-    }
-
-    fn report(&mut self) {
-        let elapsed = self.reported.elapsed();
-        if elapsed < REPORT_EVERY {
-            return;
-        }
-        self.reported = Instant::now();
-        let claims = self.tenures.claims();
-        let mut all = vec![];
-        for ((topic, partition), held) in &mut self.lanes {
-            let more = held.stored.records - held.reported.0;
-            held.reported = (held.stored.records, more as f64 / elapsed.as_secs_f64());
-            let lane = &held.lane;
-            all.push(PartitionStatus {
-                queue: claims.queue(topic, *partition),
-                topic: topic.clone(),
-                partition: *partition,
-                table: held.partition.as_ref().map(|partition| partition.table.clone()),
-                state: match (lane.is_held(), lane.is_paused()) {
-                    (false, _) => "waiting",
-                    (true, false) => "consuming",
-                    (true, true) => "paused",
-                },
-                writer: held.tenure.as_ref().map(|tenure| tenure.writer),
-                next: lane.is_held().then(|| lane.next()),
-                end: held.end,
-                buffered_bytes: lane.buffered_bytes() as u64,
-                records: held.stored.records,
-                records_per_second: held.reported.1,
-                dead_letters: held.stored.dead_letters,
-                missed: held.stored.missed,
-                error: held.error.clone(),
-            });
-        }
-        self.status.replace(all);
-        if self.committed.elapsed() >= COMMIT_EVERY {
-            self.committed = Instant::now();
-            self.commit(CommitMode::Async);
         }
     }
 }
