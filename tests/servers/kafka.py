@@ -30,6 +30,8 @@ class Kafka(Server):
         super().__init__(folder, place)
         self.port, self.controller = port or free_port(), free_port()
         self.address = f"{place.host}:{self.port}"
+        # With SASL/PLAIN: user `lake`, password `secret`.
+        self.sasl = f"{place.host}:{free_port()}"
         self.heap, self._admin = heap, None
 
     def java(self, *command: str) -> list[str]:
@@ -44,7 +46,7 @@ class Kafka(Server):
         (self.folder / "log4j2.properties").write_text(_LOG4J)
         settings = self.folder / "server.properties"
         settings.write_text(
-            _SETTINGS.format(host=host, port=self.port, controller=self.controller, logs=logs)
+            _SETTINGS.format(host=host, port=self.port, controller=self.controller, logs=logs, sasl=self.sasl)
         )
         if not (logs / "meta.properties").exists():
             tool = "kafka.tools.StorageTool"
@@ -103,10 +105,13 @@ _SETTINGS = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}
-advertised.listeners=PLAINTEXT://{host}:{port}
+listeners=PLAINTEXT://{host}:{port},SASL://{sasl},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAINTEXT://{host}:{port},SASL://{sasl}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT
+listener.name.sasl.sasl.enabled.mechanisms=PLAIN
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+  user_lake="secret";
 inter.broker.listener.name=PLAINTEXT
 log.dirs={logs}
 num.partitions=1
