@@ -9,7 +9,9 @@ PACKAGES := $(VENV)/packages.stamp
 BIN := $(CARGO_TARGET_DIR)/debug/loglake
 DATA ?= $(CURDIR)/lake-data
 
-.PHONY: help run build test lint unit e2e servers cluster bench bench-corpora bench-growth bench-cold bench-quick kill storm visible ack recovery sim docs clean-data setup
+TESTS_KAFKA := cd tests && LOGLAKE_BIN=$(BIN) $(PYTHON)
+
+.PHONY: help run build test lint unit e2e servers cluster bench bench-corpora bench-growth bench-cold bench-quick kill storm visible ack recovery sim docs clean-data setup kafka demo-kafka storm-kafka
 
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -92,6 +94,16 @@ MINUTES ?= 30
 storm: build servers ## Real faults over a whole cluster for MINUTES, plan by SEED; loses nothing
 	@tests/setup.sh storm
 	cd tests && LOGLAKE_BIN=$(BIN) $(PYTHON) -m storm --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+kafka: $(PACKAGES) ## Fetch Kafka for the tests (Maven; cached)
+	cd tests && $(PYTHON) -m servers kafka
+
+demo-kafka: build kafka ## A Kafka with demo logs and a lake that consumes them, on 127.0.0.1
+	$(TESTS_KAFKA) -m servers.demo_kafka
+
+ROWS ?= 10000000
+storm-kafka: build servers kafka ## ROWS records through Kafka into two lakes' processes while all of them are killed
+	$(TESTS_KAFKA) -m storm.kafka --rows $(ROWS) $(if $(SEED),--seed $(SEED))
 
 TRIES ?= 10000
 visible: build servers ## TRIES times: a record, its acknowledgement, at once a query on other nodes

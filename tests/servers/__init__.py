@@ -3,12 +3,14 @@
 Standard library only. From the folder above:
 
     python3 -m servers build            MinIO, etcd and HDFS, into the user's cache
+    python3 -m servers kafka            Kafka's jars, through Maven
     python3 -m servers cluster [DIR]    MinIO, three etcd and loglake, until Ctrl-C
     python3 -m servers with COMMAND…    runs a command with MinIO, etcd and HDFS beside it
 """
 
 from .etcd import Etcd
 from .hdfs import Hdfs
+from .kafka import Kafka
 from .loglake import Loglake
 from .minio import Minio
 from .network import Network
@@ -18,6 +20,7 @@ __all__ = [
     "LOOPBACK",
     "Etcd",
     "Hdfs",
+    "Kafka",
     "Loglake",
     "Minio",
     "Network",

@@ -1,4 +1,4 @@
-"""Builds the servers from the Go module proxy, once, into the user's cache; HDFS comes by Maven."""
+"""Builds the servers from the Go module proxy, once, into the user's cache; HDFS and Kafka come by Maven."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 
 MINIO_VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
 ETCD_VERSION = "v3.7.3"
+KAFKA_VERSION = "4.4.0"
 HADOOP_VERSION = "3.4.2"
 # Without the shaded jars' hundred dependencies: these three hold all that a NameNode needs.
 _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -48,6 +49,16 @@ def etcd() -> pathlib.Path:
 def hdfs() -> pathlib.Path:
     """The folder of HDFS's jars."""
     return cache() / f"hdfs-{HADOOP_VERSION}" / "libs"
+
+
+def kafka() -> pathlib.Path:
+    """The folder of its jars."""
+    return cache().parent / f"kafka-{KAFKA_VERSION}"
+
+
+def build_kafka():
+    """Fetches Kafka's jars through Maven, if they are not there yet."""
+    _once(kafka(), _fetch_kafka, "half a minute")
 
 
 def build_all():
@@ -108,3 +119,22 @@ def _fetch_hdfs(folder: pathlib.Path) -> pathlib.Path:
     copy = ("dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={libs}")
     _run(folder, "mvn", "-q", "-B", "-f", str(pom), *copy)
     return libs
+
+
+_KAFKA_POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+<groupId>loglake</groupId><artifactId>kafka-for-tests</artifactId><version>1</version><packaging>pom</packaging>
+<dependencies>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{version}</version></dependency>
+<dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId><version>2.25.5</version></dependency>
+</dependencies></project>
+"""
+
+
+def _fetch_kafka(folder: pathlib.Path) -> pathlib.Path:
+    if shutil.which("mvn") is None:
+        sys.exit("Maven is needed to fetch Kafka's jars")
+    (folder / "pom.xml").write_text(_KAFKA_POM.format(version=KAFKA_VERSION))
+    jars = folder / "jars"
+    goal = "dependency:copy-dependencies"
+    _run(folder, "mvn", "-q", "-B", goal, "-DincludeScope=runtime", f"-DoutputDirectory={jars}")
+    return jars

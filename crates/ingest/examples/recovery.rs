@@ -130,10 +130,7 @@ async fn write(store: &Arc<dyn ObjectStore>, gigabytes: f64) {
     let writer = writer.await.unwrap();
     let (mut bytes, wanted) = (0, (gigabytes * f64::from(1 << 30)) as u64);
     for n in 0.. {
-        let part = |at: usize, batch: &RecordBatch| TablePart {
-            table: tables[at],
-            batches: vec![batch.clone()],
-        };
+        let part = |at: usize, batch: &RecordBatch| TablePart::new(tables[at], vec![batch.clone()]);
         let parts = vec![part(0, &large[n % 8]), part(1 + n % (TABLES - 1), &small)];
         writer.append(parts).await.unwrap();
         if n % 100 == 0 {

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use loglake_model::{SegmentSeq, TableId};
+use loglake_model::{Offsets, SegmentSeq, TableId};
 use loglake_table::Table;
+use loglake_wal::TablePart;
 use tokio::time::Instant;
 
 use crate::memory::bytes_of;
@@ -17,6 +18,8 @@ use crate::trim::TrimLedger;
 struct Held {
     seq: SegmentSeq,
     batches: Vec<RecordBatch>,
+    /// The stretches of queues that the rows are of.
+    offsets: Vec<Offsets>,
     bytes: usize,
     since: Instant,
 }
@@ -37,6 +40,7 @@ pub(crate) struct FlushInput {
     pub(crate) from: Option<SegmentSeq>,
     pub(crate) to: SegmentSeq,
     pub(crate) batches: Vec<RecordBatch>,
+    pub(crate) offsets: Vec<Offsets>,
 }
 
 /// How much a table holds, for the flush policy.
@@ -69,22 +73,17 @@ impl Buffer {
     /// Takes a durable segment in. Rows of tables that are not known, or at or below the watermark,
     /// are left out: they are dropped with their table, or committed already. Answers with the bytes
     /// of memory that are held now.
-    pub(crate) fn insert(
-        &mut self,
-        seq: SegmentSeq,
-        parts: impl IntoIterator<Item = (TableId, Vec<RecordBatch>)>,
-        now: Instant,
-    ) -> usize {
+    pub(crate) fn insert(&mut self, seq: SegmentSeq, parts: Vec<TablePart>, now: Instant) -> usize {
         self.newest = self.newest.max(Some(seq));
         let (mut tables, mut held) = (vec![], 0);
-        for (id, batches) in parts {
+        for TablePart { table: id, batches, offsets } in parts {
             let Some(buffer) = self.tables.get_mut(&id).filter(|b| b.let_go < Some(seq)) else {
                 continue;
             };
             let bytes = bytes_of(&batches);
             held += bytes;
             buffer.bytes += bytes;
-            buffer.held.push_back(Held { seq, batches, bytes, since: now });
+            buffer.held.push_back(Held { seq, batches, offsets, bytes, since: now });
             tables.push(id);
         }
         self.trim.logged(seq, tables, now);
@@ -102,11 +101,16 @@ impl Buffer {
     /// Everything the table holds now; it stays here, and visible, until [`Self::let_go`].
     pub(crate) fn flush_input(&self, table: TableId) -> Option<FlushInput> {
         let buffer = self.tables.get(&table)?;
+        let mut offsets = vec![];
+        for held in &buffer.held {
+            Offsets::merge(&mut offsets, held.offsets.iter().cloned());
+        }
         Some(FlushInput {
             table: Arc::clone(&buffer.table),
             from: buffer.let_go,
             to: buffer.held.back()?.seq,
             batches: buffer.held.iter().flat_map(|h| h.batches.iter().cloned()).collect(),
+            offsets,
         })
     }
 

@@ -41,7 +41,7 @@ pub enum IngestError {
 
 impl IngestError {
     /// Whether rows of an append that failed so may be in the log nevertheless.
-    pub(crate) const fn may_be_stored(&self) -> bool {
+    pub const fn may_be_stored(&self) -> bool {
         match self {
             Self::Fenced | Self::FateUnknown { .. } | Self::Task(_) => true,
             Self::Wal(e) => matches!(e, WalError::Fenced { .. }),

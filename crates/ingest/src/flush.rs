@@ -49,12 +49,12 @@ impl Flusher {
         let Some(input) = self.buffer.lock().flush_input(table) else {
             return Ok(Flushed::Nothing);
         };
-        let FlushInput { table: target, from, to, batches } = input;
+        let FlushInput { table: target, from, to, batches, offsets } = input;
         let files = self.files.write(&target, batches).await?;
         if from.is_none() && self.is_sealed().await? {
             return Ok(Flushed::Superseded);
         }
-        let flush = Flush { writer: self.writer, from, to, files };
+        let flush = Flush { writer: self.writer, from, to, files, offsets };
         match target.commit_flush(&flush).await? {
             FlushOutcome::Committed(snapshot) => {
                 self.let_go(table, to);

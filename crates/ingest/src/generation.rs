@@ -74,7 +74,6 @@ struct BufferSink {
 
 impl DurableSink for BufferSink {
     fn durable(&self, seq: SegmentSeq, parts: Vec<TablePart>) {
-        let parts = parts.into_iter().map(|part| (part.table, part.batches));
         let mut buffer = self.buffer.lock();
         let held = buffer.insert(seq, parts, Instant::now());
         // Counted before a flush can see the rows, and give back what was never counted.

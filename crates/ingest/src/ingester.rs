@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use loglake_model::{Clock, SegmentSeq, TableId, TableName, TenantName, WriterId, shape};
+use loglake_model::{Clock, Offsets, SegmentSeq, TableId, TableName, TenantName, WriterId, shape};
 use loglake_table::{Catalog, Table};
 use loglake_wal::Mark;
 use object_store::ObjectStore;
@@ -25,6 +25,7 @@ use crate::memory::{MemoryBudget, bytes_of};
 use crate::once::Once;
 use crate::peers::{Forward, ForwardError, KeyFate, Peers, Standing};
 use crate::policy::TICK;
+use crate::recovery::{Recovered, recover};
 use crate::router::{Router, Rows, parts};
 use crate::under_way::UnderWay;
 use crate::{IngestError, IngestSettings};
@@ -189,6 +190,66 @@ impl Ingester {
         }
         let once = Arc::clone(&self.once);
         self.accounted(bytes, async move { once.store(&key, rows).await }).await
+    }
+
+    /// Stores rows of a stretch of another system's queue, all in one segment of this writer, which keeps
+    /// the stretch: the commit of the rows moves the table's count of the queue. The caller has the
+    /// right to log this stretch with `writer`, and logs each once.
+    ///
+    /// # Errors
+    /// Like [`append`](Self::append); [`IngestError::Fenced`] when another writer is here by now. After
+    /// an error whose [`IngestError::may_be_stored`] is false, the same rows may be appended again.
+    pub async fn append_collected(
+        &self,
+        writer: WriterId,
+        rows: Vec<(Arc<Table>, RecordBatch)>,
+        offsets: Offsets,
+    ) -> Result<(), IngestError> {
+        let (rows, bytes) = self.shape(rows).await?;
+        // Held to the end: should it be replaced meanwhile, its log refuses the rows.
+        let generation = self.generation();
+        if generation.writer() != writer || generation.is_fenced() {
+            return Err(IngestError::Fenced);
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut parts = parts(rows);
+        for (_, part) in &mut parts {
+            part.offsets.push(offsets.clone());
+        }
+        self.accounted(bytes, async move { generation.append(parts, None).await }).await
+    }
+
+    /// Commits what these tables have of `writer`, if that is still the writer here.
+    ///
+    /// # Errors
+    /// [`IngestError::Fenced`] when it is not, or somebody else commits its rows; when the store or a
+    /// commit failed.
+    pub async fn flush_tables(
+        &self,
+        writer: WriterId,
+        tables: impl IntoIterator<Item = TableId>,
+    ) -> Result<(), IngestError> {
+        let generation = self.generation();
+        if generation.writer() != writer {
+            return Err(IngestError::Fenced);
+        }
+        for table in tables {
+            if generation.flush(table).await? == Flushed::Superseded {
+                return Err(IngestError::Fenced);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the log of a writer and commits its rows, whoever it is; nothing is left to do when that was
+    /// done before.
+    ///
+    /// # Errors
+    /// When the store fails or a segment is corrupt: another call goes on.
+    pub async fn recover(&self, writer: WriterId) -> Result<Recovered, IngestError> {
+        recover(&self.dependencies, &self.settings, writer).await
     }
 
     /// What became of a request with an idempotency key (its [`RequestKey::id`]) that this writer

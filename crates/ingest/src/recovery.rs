@@ -167,7 +167,8 @@ impl Pass {
     async fn take(&mut self, seq: SegmentSeq, segment: &Segment) -> Result<(), Stopped> {
         let index = segment.index();
         self.mark_stored(&index.idempotency_keys).await?;
-        for table in index.parts.iter().map(|part| part.table) {
+        for part in &index.parts {
+            let table = part.table;
             self.know(table).await?;
             if !self.backlog.lacks(table, seq) {
                 continue;
@@ -183,7 +184,7 @@ impl Pass {
                     self.write(heaviest).await?;
                 }
             }
-            self.backlog.complete(table, seq);
+            self.backlog.complete(table, seq, &part.offsets);
         }
         self.done.segments += 1;
         self.done.segment_bytes += segment.bytes();

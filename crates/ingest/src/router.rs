@@ -190,7 +190,7 @@ pub(crate) fn parts(rows: Vec<Rows>) -> Vec<(Arc<Table>, TablePart)> {
         match parts.iter_mut().find(|(known, _)| known.id() == table.id()) {
             Some((_, part)) => part.batches.push(batch),
             None => {
-                let part = TablePart { table: table.id(), batches: vec![batch] };
+                let part = TablePart::new(table.id(), vec![batch]);
                 parts.push((table, part));
             }
         }

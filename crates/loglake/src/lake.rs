@@ -1,15 +1,17 @@
 //! A lake, opened: the store, the tables and what works on them, by role.
 
 mod format;
+mod queues;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use loglake_collect::{CollectDependencies, Kafka, Status};
 use loglake_coord::{Coordinator, Etcd, EtcdSettings, InProcess, Member, Role};
 use loglake_ingest::{IngestDependencies, Ingester, recover_orphans};
 use loglake_maintain::{MaintainDependencies, maintain};
-use loglake_model::ErrorKind;
+use loglake_model::{ErrorKind, TenantName};
 use loglake_query::{QueryDeps, QueryEngine};
 use loglake_server::{Channels, MemberPeers, MemberQueriers, MembersRows, OwnRows};
 use loglake_table::Catalog;
@@ -27,6 +29,9 @@ use crate::system::{SystemClock, new_writer_id};
 pub struct Lake {
     pub ingester: Option<Arc<Ingester>>,
     pub engine: Arc<QueryEngine>,
+    /// What is consumed from other systems' queues.
+    pub collected: Arc<Status>,
+    kafka: Option<Kafka>,
     coordinator: Arc<dyn Coordinator>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -80,9 +85,13 @@ impl Lake {
             },
             settings.query(),
         )?;
-        let engine = Arc::new(engine.with_queriers(Arc::new(queriers), settings.spread()));
+        let collected = Arc::new(Status::default());
+        let engine = engine.with_queriers(Arc::new(queriers), settings.spread());
+        let engine = engine.with_queues(Arc::new(queues::Collected(Arc::clone(&collected))));
+        let engine = Arc::new(engine);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let lake = Self { ingester, engine, coordinator, tasks, stop };
+        let kafka = None;
+        let mut lake = Self { ingester, engine, collected, kafka, coordinator, tasks, stop };
         lake.join(settings, id).await?;
         if settings.has_role(Role::Maintain) {
             let upkeep = MaintainDependencies {
@@ -94,13 +103,35 @@ impl Lake {
             };
             lake.tasks.spawn(maintain(upkeep, lake.stop.clone()));
             lake.tasks.spawn(recover_orphans(
-                dependencies,
+                dependencies.clone(),
                 settings.ingest(),
                 Arc::clone(&lake.coordinator),
                 lake.stop.clone(),
             ));
         }
+        lake.collect(settings, dependencies)?;
         Ok(lake)
+    }
+
+    /// Begins to consume what the settings name, where this process takes rows in.
+    fn collect(
+        &mut self,
+        settings: &Settings,
+        dependencies: IngestDependencies,
+    ) -> anyhow::Result<()> {
+        let source = settings.collect.kafka.source(&settings.limits())?;
+        let (Some(source), Some(ingester)) = (source, &self.ingester) else { return Ok(()) };
+        let dependencies = CollectDependencies {
+            store: dependencies.store,
+            catalog: dependencies.catalog,
+            ingester: Arc::clone(ingester),
+            coordinator: Arc::clone(&self.coordinator),
+            clock: dependencies.clock,
+            tenant: TenantName::unnamed(),
+        };
+        let kafka = Kafka::start(dependencies, source, Arc::clone(&self.collected));
+        self.kafka = Some(kafka.context("Kafka cannot be consumed")?);
+        Ok(())
     }
 
     /// Registers as a member, and again whenever the writer changes.
@@ -133,11 +164,14 @@ impl Lake {
         Ok(())
     }
 
-    /// Commits what is buffered and leaves.
+    /// Consumes nothing more, commits what is buffered and leaves.
     ///
     /// # Errors
     /// When the last flush failed: everything acknowledged is durable, and recovered later.
-    pub async fn close(&self) -> anyhow::Result<()> {
+    pub async fn close(self) -> anyhow::Result<()> {
+        if let Some(kafka) = self.kafka {
+            kafka.stop().await;
+        }
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;

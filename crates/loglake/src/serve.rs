@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use loglake_collect::Metrics;
 use loglake_coord::Role;
 use loglake_server::{Doors, KafkaPort, check_exposure};
 use object_store::ObjectStore;
@@ -100,6 +101,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let store = Arc::new(Counted::new(Arc::clone(&bucket.store), requests));
     let cached = open_cache(&settings, Arc::clone(&store) as _, &mut registry).await?;
     let lake = Lake::open(&settings, store, cached.clone()).await?;
+    registry.register_collector(Box::new(Metrics(Arc::clone(&lake.collected))));
     let stop = stop_on_signal()?;
     let (http, grpc) = (http.listen(BACKLOG)?, grpc.listen(BACKLOG)?);
     let kafka = kafka.map(|socket| socket.listen(BACKLOG)).transpose()?;

@@ -3,6 +3,7 @@
 //! Every setting's doc comment is its documentation: `loglake configuration` prints them all, and
 //! `docs/configuration.md` is that text.
 
+mod collect;
 mod document;
 mod load;
 
@@ -22,6 +23,7 @@ use loglake_wal::WalSettings;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use collect::CollectSettings;
 pub use document::markdown;
 pub use load::{Overrides, load};
 
@@ -60,6 +62,7 @@ pub struct Settings {
     pub query: SqlSettings,
     pub coordination: CoordinationSettings,
     pub kafka: KafkaDoorSettings,
+    pub collect: CollectSettings,
 }
 
 /// Bounds on what one request may bring.
@@ -209,6 +212,7 @@ impl Default for Settings {
             query: SqlSettings::default(),
             coordination: CoordinationSettings::default(),
             kafka: KafkaDoorSettings::default(),
+            collect: CollectSettings::default(),
         }
     }
 }
@@ -377,6 +381,7 @@ impl Settings {
                 key: has(KafkaField::Key),
                 headers: has(KafkaField::Headers),
                 partition: has(KafkaField::Partition),
+                ..RecordFields::default()
             },
             settle: Duration::from_secs(self.kafka.settle_s),
         }

@@ -16,12 +16,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("query", &["model", "format", "wal", "table", "coord"]),
     ("maintain", &["model", "format", "table", "wal", "coord"]),
     ("server", &["model", "receive", "table", "coord", "ingest", "query"]),
+    ("collect", &["model", "receive", "wal", "table", "coord", "ingest"]),
     ("sim", &["model", "format", "wal", "table", "coord", "ingest", "query", "maintain"]),
     (
         "loglake",
         &[
             "model", "receive", "format", "wal", "table", "coord", "ingest", "query", "maintain",
-            "server",
+            "server", "collect",
         ],
     ),
 ];

@@ -105,7 +105,7 @@ impl Lake {
     async fn commit(&self, n: u64, file: &DataFile) {
         let from = n.checked_sub(1).map(SegmentSeq);
         let files = vec![file.clone()];
-        let flush = Flush { writer: writer(1), from, to: SegmentSeq(n), files };
+        let flush = Flush { writer: writer(1), from, to: SegmentSeq(n), files, offsets: vec![] };
         self.table.commit_flush(&flush).await.unwrap();
     }
 
@@ -140,8 +140,13 @@ async fn a_flush_whose_file_may_have_been_taken_is_refused() {
     // Slow: named and put, and not committed for so long that its file counts as an orphan.
     let slow = lake.data_file(2 * DAY).await;
     assert_eq!(lake.vacuum(DAY).await, 1);
-    let flush =
-        Flush { writer: writer(1), from: None, to: SegmentSeq(0), files: vec![slow.clone()] };
+    let flush = Flush {
+        writer: writer(1),
+        from: None,
+        to: SegmentSeq(0),
+        files: vec![slow.clone()],
+        offsets: vec![],
+    };
     let refused = lake.table.commit_flush(&flush).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Retry, "{refused}");
     assert!(!lake.table.refresh().await.unwrap().contains(&slow.path));

@@ -6,6 +6,7 @@
 mod error;
 mod id;
 mod limits;
+mod offsets;
 mod partition;
 mod rejection;
 mod schema;
@@ -17,6 +18,7 @@ mod work;
 pub use error::ErrorKind;
 pub use id::{InvalidName, SegmentSeq, TableId, TableName, TenantName, WriterId};
 pub use limits::Limits;
+pub use offsets::Offsets;
 pub use partition::{Partition, PartitionBy};
 pub use rejection::Rejection;
 pub use schema::{

@@ -31,6 +31,7 @@ use crate::catalog::{LAKE, OneCatalog, PUBLIC, QueryCatalog, Relations};
 use crate::facts::{FACTS, FactSources, FactTable};
 use crate::lake_table::LakeTable;
 use crate::partial::{self, Leave, PartialAnswer, Taken};
+use crate::queues::{NoQueues, Queues};
 use crate::running::{Queries, QueryFacts};
 use crate::session::Sessions;
 use crate::snapshot::{LakeReader, Terms};
@@ -78,6 +79,7 @@ pub struct QueryEngine {
     indexes: Arc<TokenIndexes>,
     coordinator: Arc<dyn Coordinator>,
     queries: Arc<Queries>,
+    queues: Arc<dyn Queues>,
     timeout_max: Duration,
     /// Of one answer that is held until it is whole.
     held_bytes_max: usize,
@@ -156,6 +158,7 @@ impl QueryEngine {
             reader: Arc::new(LakeReader::new(deps.catalog, deps.segments, deps.fresh)),
             coordinator: deps.coordinator,
             queries: Queries::new(deps.clock),
+            queues: Arc::new(NoQueues),
             timeout_max: settings.timeout,
             held_bytes_max: settings.memory_bytes_max / HELD_PART,
             two_steps_bytes_min: TWO_STEPS_BYTES_MIN,
@@ -168,6 +171,12 @@ impl QueryEngine {
     pub fn with_queriers(mut self, queriers: Arc<dyn Queriers>, settings: SpreadSettings) -> Self {
         self.spread = Some(Spread::new(queriers, settings, self.sessions.runtime()));
         self
+    }
+
+    /// The same, with consumers of other systems' queues to tell of.
+    #[must_use]
+    pub fn with_queues(self, queues: Arc<dyn Queues>) -> Self {
+        Self { queues, ..self }
     }
 
     /// The same, that finds the newest rows in two steps however few there are.
@@ -435,7 +444,9 @@ impl QueryEngine {
     fn facts_of(&self, tenant: &TenantName) -> Relations {
         let (reader, coordinator) = (Arc::clone(&self.reader), Arc::clone(&self.coordinator));
         let queries = Arc::clone(&self.queries);
-        let sources = Arc::new(FactSources::new(tenant.clone(), reader, coordinator, queries));
+        let queues = Arc::clone(&self.queues);
+        let sources = FactSources::new(tenant.clone(), reader, coordinator, queries, queues);
+        let sources = Arc::new(sources);
         let facts = FACTS.iter().map(|fact| {
             let table: Arc<dyn TableProvider> =
                 Arc::new(FactTable::new(*fact, Arc::clone(&sources)));

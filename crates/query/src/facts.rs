@@ -29,9 +29,11 @@ pub(crate) enum Fact {
     Writers,
     Members,
     Queries,
+    Queues,
+    Offsets,
 }
 
-pub(crate) const FACTS: [Fact; 8] = [
+pub(crate) const FACTS: [Fact; 10] = [
     Fact::Tables,
     Fact::Columns,
     Fact::Files,
@@ -40,6 +42,8 @@ pub(crate) const FACTS: [Fact; 8] = [
     Fact::Writers,
     Fact::Members,
     Fact::Queries,
+    Fact::Queues,
+    Fact::Offsets,
 ];
 
 impl Fact {
@@ -53,6 +57,8 @@ impl Fact {
             Self::Writers => "writers",
             Self::Members => "members",
             Self::Queries => "queries",
+            Self::Queues => "queues",
+            Self::Offsets => "offsets",
         }
     }
 
@@ -114,6 +120,23 @@ impl Fact {
                 ("error", text.clone()),
                 ("sql", text),
             ],
+            Self::Queues => vec![
+                ("queue", text.clone()),
+                ("table_name", text.clone()),
+                ("state", text.clone()),
+                ("writer", text.clone()),
+                ("next_offset", count.clone()),
+                ("end_offset", count.clone()),
+                ("buffered_bytes", count.clone()),
+                ("records", count.clone()),
+                ("records_per_second", DataType::Float64),
+                ("dead_letters", count.clone()),
+                ("missed", count),
+                ("error", text),
+            ],
+            Self::Offsets => {
+                vec![("table_name", text.clone()), ("queue", text), ("next_offset", count)]
+            }
         };
         let fields = columns.into_iter().map(|(name, kind)| Field::new(name, kind, true));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))

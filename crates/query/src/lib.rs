@@ -26,6 +26,7 @@ mod memory;
 mod newest;
 mod partial;
 mod prune;
+mod queues;
 mod read_only;
 mod reader;
 mod running;
@@ -54,5 +55,6 @@ pub use fresh::{
 };
 pub use lookups::{CacheLookups, Lookups};
 pub use partial::PartialAnswer;
+pub use queues::{NoQueues, QueuePart, Queues};
 pub use spread::{Queriers, QueryWorker, SpreadSettings};
 pub use views::{VIEWS, View};

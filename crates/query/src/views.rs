@@ -26,6 +26,7 @@ macro_rules! view {
 pub const VIEWS: &[View] = &[
     view!("columns"),
     view!("files"),
+    view!("kafka"),
     view!("members"),
     view!("partitions"),
     view!("queries"),

@@ -4,6 +4,7 @@
 //! ```text
 //! bytes → batches (checksum) → unpacked records → rows        decode
 //! rows as JSON lines → one batch                              encode
+//! consumed records → rows, and what cannot be decoded         consumed
 //! ```
 //! Formats: Kafka's documentation, "Message Format" (record batches, magic 2; older message sets are
 //! refused). Nothing is believed before it is checked: a length or a count from the wire never
@@ -11,6 +12,7 @@
 
 mod batch;
 mod codec;
+mod consumed;
 mod encode;
 mod reader;
 mod rows;
@@ -18,6 +20,9 @@ mod rows;
 mod tests;
 
 pub use batch::{Producer, is_numbered};
+pub use consumed::{
+    ConsumedContext, ConsumedRecord, DEAD_LETTERS, PayloadFormat, dead_letters, decode_consumed,
+};
 pub use encode::{Served, encode};
 pub use reader::{Reader, Short};
 pub use rows::{DecodedRecords, RecordFields, RecordsContext, decode_records};

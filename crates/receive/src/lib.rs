@@ -4,6 +4,8 @@
 //! body pieces → BodyReader (unpack, lines) → decode_ndjson / BulkReader + decode_documents → batch
 //! other protocols → BatchBuilder::record (field by field) → batch
 //! record batches of Kafka → kafka::decode_records → batch
+//! records of a Kafka topic → kafka::decode_consumed → batch, dead letters
+//! OTLP logs (protobuf or JSON) → otlp::parse_* → Logs::add_to → rows
 //! batch of query results → render_ndjson → the records as they came
 //! ```
 
@@ -19,6 +21,7 @@ pub mod json;
 pub mod kafka;
 mod keys;
 mod ndjson;
+pub mod otlp;
 mod record;
 mod render;
 mod staged;

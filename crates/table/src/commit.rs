@@ -56,6 +56,7 @@ impl Table {
                 Standing::Vacuumed => {
                     return Err(TableError::Vacuumed { table: self.root().clone() });
                 }
+                Standing::Overlap => return Err(self.overlap(&intent, &state)),
             }
             let step = self.try_number(&intent, &state).await?;
             state = self.current();
@@ -143,6 +144,17 @@ impl Table {
                 known => return known,
             }
         }
+    }
+
+    fn overlap(&self, intent: &Intent<'_>, state: &Snapshot) -> TableError {
+        let table = self.root().clone();
+        let found = match intent {
+            Intent::Flush(flush) => flush.overlap(state),
+            _ => None,
+        };
+        let (queue, from, committed) = found
+            .map_or_else(Default::default, |(o, committed)| (o.source.clone(), o.from, committed));
+        TableError::Overlap { table, queue, from, committed }
     }
 
     fn encode(&self, lines: &[Line]) -> Result<Vec<u8>, TableError> {

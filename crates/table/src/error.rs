@@ -28,6 +28,12 @@ pub enum TableError {
     /// the table; the same rows in new files may be.
     #[error("the files of a commit to {table} are older than its last vacuum")]
     Vacuumed { table: Path },
+    /// Rows of a queue's records that the table has already: two consumers have logged the same ones,
+    /// which their claims rule out. None of the flush is committed.
+    #[error(
+        "{table} has the records of {queue} up to {committed} already, a flush begins at {from}"
+    )]
+    Overlap { table: Path, queue: String, from: u64, committed: u64 },
     /// A watermark would not move forward: a defect of the caller.
     #[error("a flush from {from:?} to {to} does not move the watermark forward")]
     Backwards { from: Option<u64>, to: u64 },
@@ -50,7 +56,7 @@ impl TableError {
             Self::Unknown { .. } | Self::Contended { .. } | Self::Vacuumed { .. } => {
                 ErrorKind::Retry
             }
-            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Corrupt { .. } | Self::Overlap { .. } => ErrorKind::Corrupt,
             Self::Unsupported { .. } => ErrorKind::Invalid,
             Self::Backwards { .. } | Self::File { .. } => ErrorKind::Internal,
         }

@@ -9,11 +9,12 @@
 //! | a `txn` of the same writer | superseded | – | – | – |
 //! | a watermark other than the one flushed from | superseded | – | – | – |
 //! | a file that we remove is gone | – | superseded | – | – |
+//! | records of a queue that the flush holds too | overlap | – | – | – |
 //! | a vacuum after our files were named | vacuumed | vacuumed | – | superseded |
 //! | columns changed otherwise than by new ones | superseded | superseded | – | – |
 //! | anything else | next number | next number | next number | next number |
 
-use loglake_model::{Column, SegmentSeq, Timestamp, WriterId};
+use loglake_model::{Column, Offsets, SegmentSeq, Timestamp, WriterId};
 
 use crate::TableError;
 use crate::action::{CommitInfo, Line, Metadata, Txn};
@@ -31,6 +32,9 @@ pub struct Flush {
     pub to: SegmentSeq,
     /// Their paths are from [`crate::Table::new_file_path`], asked for before they were put.
     pub files: Vec<DataFile>,
+    /// The stretches of other systems' queues that the rows are of, one a queue. The table's own count
+    /// of each queue moves to the end in the same commit; none may begin before it.
+    pub offsets: Vec<Offsets>,
 }
 
 /// Files in the place of others.
@@ -76,6 +80,9 @@ pub(crate) enum Standing {
     Superseded,
     /// Its files may be gone.
     Vacuumed,
+    /// The table has some of its records of a queue already. Never seen unless a defect let two
+    /// consumers log the same records: then this keeps them from the table twice.
+    Overlap,
 }
 
 /// What another entry means for an intent.
@@ -95,7 +102,7 @@ impl Intent<'_> {
     pub(crate) fn commit_id(&self) -> String {
         let first = |files: &[DataFile]| files.first().map(|f| f.path.to_string());
         match self {
-            Self::Flush(Flush { writer, from, to, files }) => {
+            Self::Flush(Flush { writer, from, to, files, .. }) => {
                 let from = from.map_or("-".into(), |seq| seq.to_string());
                 format!("flush {writer} {from} {to} {}", first(files).unwrap_or_default())
             }
@@ -131,6 +138,8 @@ impl Intent<'_> {
                     Standing::Superseded
                 } else if vacuumed(&flush.files) {
                     Standing::Vacuumed
+                } else if flush.overlap(state).is_some() {
+                    Standing::Overlap
                 } else {
                     Standing::Clear
                 }
@@ -188,6 +197,7 @@ impl Intent<'_> {
             Self::Flush(flush) => {
                 flush.check(base)?;
                 lines.push(txn(flush.writer.to_string(), flush.to.0, now).into());
+                lines.extend(flush.offsets.iter().map(|o| txn(o.source.clone(), o.to, now).into()));
                 lines.extend(flush.files.iter().map(|f| f.add(true).into()));
             }
             Self::Rewrite(rewrite) => {
@@ -245,6 +255,13 @@ pub(crate) fn schema_string(schema: &loglake_model::TableSchema) -> Result<Strin
 }
 
 impl Flush {
+    /// A stretch that begins before what the table has of its queue, and how far that is.
+    pub(crate) fn overlap(&self, state: &Snapshot) -> Option<(&Offsets, u64)> {
+        let committed = |offsets: &Offsets| state.offset(&offsets.source);
+        let found = self.offsets.iter().find(|o| committed(o).is_some_and(|count| count > o.from));
+        found.and_then(|offsets| Some((offsets, committed(offsets)?)))
+    }
+
     /// # Errors
     /// [`TableError::Backwards`] and [`TableError::File`].
     pub(crate) fn check(&self, base: &Snapshot) -> Result<(), TableError> {

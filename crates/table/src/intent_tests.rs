@@ -42,7 +42,13 @@ fn file(name: &str) -> DataFile {
 
 fn flush(n: u128, from: Option<u64>, to: u64, files: &[&str]) -> Flush {
     let files = files.iter().map(|name| file(name)).collect();
-    Flush { writer: writer(n), from: from.map(SegmentSeq), to: SegmentSeq(to), files }
+    Flush {
+        writer: writer(n),
+        from: from.map(SegmentSeq),
+        to: SegmentSeq(to),
+        files,
+        offsets: vec![],
+    }
 }
 
 fn rewrite(removes: &[&str], adds: &[&str]) -> Rewrite {

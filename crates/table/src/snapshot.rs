@@ -93,6 +93,17 @@ impl Snapshot {
         &self.watermarks
     }
 
+    /// The offset up to which, this one not included, the records of a queue are in the files.
+    pub fn offset(&self, source: &str) -> Option<u64> {
+        self.txns.get(source).map(|txn| txn.version.unsigned_abs())
+    }
+
+    /// All queues that have rows in the files, each with [`Self::offset`].
+    pub fn offsets(&self) -> impl Iterator<Item = (&str, u64)> {
+        let queues = self.txns.values().filter(|txn| txn.app_id.contains('/'));
+        queues.map(|txn| (txn.app_id.as_str(), txn.version.unsigned_abs()))
+    }
+
     /// How many times the table was vacuumed.
     pub fn vacuum(&self) -> u64 {
         self.txns.get(VACUUM).map_or(0, |txn| txn.version.unsigned_abs())

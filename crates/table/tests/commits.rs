@@ -52,7 +52,7 @@ async fn process(catalog: Catalog, number: u64, flushes: u64) {
     for n in 0..flushes {
         let to = SegmentSeq(n * 3);
         let files = vec![file(&table, rows(number, n))];
-        let flush = Flush { writer: writer(number.into()), from, to, files };
+        let flush = Flush { writer: writer(number.into()), from, to, files, offsets: vec![] };
         match flush_until_known(&table, &flush).await {
             FlushOutcome::Committed(state) => {
                 assert_eq!(state.watermark(flush.writer), Some(to));
@@ -141,7 +141,7 @@ proptest! {
                     let table = open(&catalog).await;
                     let files = vec![file(&table, 5)];
                     let flush =
-                        Flush { writer: writer(1), from: None, to: SegmentSeq(4), files };
+                        Flush { writer: writer(1), from: None, to: SegmentSeq(4), files, offsets: vec![] };
                     matches!(flush_until_known(&table, &flush).await, FlushOutcome::Committed(_))
                 }
             });
@@ -164,7 +164,8 @@ async fn flush_times(table: &Table, number: u128, times: std::ops::Range<u64>) {
     for n in times {
         let files = vec![file(table, n + 1), file(table, 1)];
         let from = n.checked_sub(1).map(SegmentSeq);
-        let flush = Flush { writer: writer(number), from, to: SegmentSeq(n), files };
+        let flush =
+            Flush { writer: writer(number), from, to: SegmentSeq(n), files, offsets: vec![] };
         assert!(matches!(flush_until_known(table, &flush).await, FlushOutcome::Committed(_)));
     }
 }

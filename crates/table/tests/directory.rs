@@ -92,7 +92,7 @@ async fn write_table(folder: &std::path::Path, flushes: u64, interval: u64) -> A
     for n in 0..flushes {
         let first = FIRST_MICROS + n.cast_signed() * 3_600_000_000;
         let files = vec![put(&store, &table, first).await];
-        let flush = Flush { writer: writer(1), from, to: SegmentSeq(n), files };
+        let flush = Flush { writer: writer(1), from, to: SegmentSeq(n), files, offsets: vec![] };
         let outcome = table.commit_flush(&flush).await.unwrap();
         assert!(matches!(outcome, FlushOutcome::Committed(_)));
         from = Some(SegmentSeq(n));

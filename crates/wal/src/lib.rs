@@ -35,7 +35,7 @@ mod writer;
 use std::time::Duration;
 
 use arrow::array::{Array, RecordBatch};
-use loglake_model::{SegmentSeq, TableId};
+use loglake_model::{Offsets, SegmentSeq, TableId};
 
 pub use error::WalError;
 pub use fault::StoreFault;
@@ -49,6 +49,16 @@ pub use writer::Writer;
 pub struct TablePart {
     pub table: TableId,
     pub batches: Vec<RecordBatch>,
+    /// The stretches of other systems' queues that the rows are of, if they are: kept in the segment, so
+    /// that they are committed with the rows.
+    pub offsets: Vec<Offsets>,
+}
+
+impl TablePart {
+    /// Rows that are of no queue.
+    pub const fn new(table: TableId, batches: Vec<RecordBatch>) -> Self {
+        Self { table, batches, offsets: vec![] }
+    }
 }
 
 /// What a segment keeps of an append besides its rows, so that its fate can be found out from the log

@@ -18,7 +18,7 @@ mod tests;
 
 use std::ops::Range;
 
-use loglake_model::{SegmentSeq, TableId, WriterId};
+use loglake_model::{Offsets, SegmentSeq, TableId, WriterId};
 use serde::{Deserialize, Serialize};
 
 use crate::Mark;
@@ -72,6 +72,9 @@ pub(crate) struct FooterPart {
     /// Least and greatest `timestamp` in microseconds; absent when the rows have no such column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) timestamps: Option<(i64, i64)>,
+    /// The stretches of queues that the rows are of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) offsets: Vec<Offsets>,
     /// XXH3-64 of the part's bytes, 16 hexadecimal digits: JSON numbers lose bits past 2^53.
     pub(crate) checksum: String,
 }
@@ -122,6 +125,8 @@ pub struct PartIndex {
     pub bytes: u64,
     /// Least and greatest `timestamp` in microseconds since the epoch.
     pub timestamps: Option<(i64, i64)>,
+    /// The stretches of other systems' queues that the rows are of.
+    pub offsets: Vec<Offsets>,
 }
 
 impl From<Footer> for SegmentIndex {
@@ -131,6 +136,7 @@ impl From<Footer> for SegmentIndex {
             rows: part.rows,
             bytes: part.length().unwrap_or(0),
             timestamps: part.timestamps,
+            offsets: part.offsets,
         };
         Self {
             parts: footer.parts.into_iter().map(part).collect(),

@@ -38,7 +38,7 @@ impl DurableSink for Sink {
 fn rows(values: &[i64]) -> Vec<TablePart> {
     let column: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
     let batch = RecordBatch::try_from_iter([("n", column)]).unwrap();
-    vec![TablePart { table: TABLE, batches: vec![batch] }]
+    vec![TablePart::new(TABLE, vec![batch])]
 }
 
 fn values(parts: &[TablePart]) -> Vec<i64> {
@@ -165,7 +165,7 @@ async fn the_reader_takes_one_table_and_names_what_is_gone() {
     let big: Vec<i64> = (0..200_000).map(|n| n * 7_919 % 1_000_003).collect();
     let mut parts = rows(&big);
     let other = TableId::from_uuid(Uuid::from_u128(3));
-    parts.push(TablePart { table: other, batches: rows(&[1, 2]).remove(0).batches });
+    parts.push(TablePart::new(other, rows(&[1, 2]).remove(0).batches));
     let seq = writer.append(parts).await.unwrap();
     let reader = Reader::new(store);
     let index = reader.index(WRITER, seq).await.unwrap();
@@ -174,7 +174,7 @@ async fn the_reader_takes_one_table_and_names_what_is_gone() {
     assert!(index.parts[0].bytes > 64 << 10, "more than comes with the footer");
     for (table, expected) in [(TABLE, big), (other, vec![1, 2])] {
         let batches = reader.rows(WRITER, seq, table).await.unwrap();
-        assert_eq!(values(&[TablePart { table, batches }]), expected);
+        assert_eq!(values(&[TablePart::new(table, batches)]), expected);
     }
     let absent = TableId::from_uuid(Uuid::from_u128(9));
     assert!(reader.rows(WRITER, seq, absent).await.unwrap().is_empty());

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use loglake_model::{SegmentSeq, TableId, WriterId};
+use loglake_model::{Offsets, SegmentSeq, TableId, WriterId};
 use loglake_table::{DataFile, Flush, Table};
 
 use crate::memory::bytes_of;
@@ -22,6 +22,8 @@ struct Holding {
     batches: Vec<RecordBatch>,
     bytes: usize,
     files: Vec<DataFile>,
+    /// The stretches of queues that the rows of all complete segments are of.
+    offsets: Vec<Offsets>,
     /// The first segment whose rows are not committed.
     first: Option<SegmentSeq>,
     /// The last segment whose rows are here altogether.
@@ -44,6 +46,7 @@ impl Backlog {
             batches: vec![],
             bytes: 0,
             files: vec![],
+            offsets: vec![],
             first: None,
             to: None,
         });
@@ -69,10 +72,11 @@ impl Backlog {
         self.bytes_most = self.bytes_most.max(self.bytes);
     }
 
-    /// All of the table's rows of this segment were added.
-    pub(crate) fn complete(&mut self, table: TableId, seq: SegmentSeq) {
+    /// All of the table's rows of this segment were added; they are of these stretches of queues.
+    pub(crate) fn complete(&mut self, table: TableId, seq: SegmentSeq, offsets: &[Offsets]) {
         if let Some(holding) = self.tables.get_mut(&table).filter(|h| h.first.is_some()) {
             holding.to = Some(seq);
+            Offsets::merge(&mut holding.offsets, offsets.iter().cloned());
         }
     }
 
@@ -127,7 +131,8 @@ impl Backlog {
         let holding = self.tables.get_mut(&table)?;
         let (from, to) = (holding.watermark, holding.to?);
         let files = std::mem::take(&mut holding.files);
-        Some((Arc::clone(&holding.table), Flush { writer, from, to, files }))
+        let offsets = std::mem::take(&mut holding.offsets);
+        Some((Arc::clone(&holding.table), Flush { writer, from, to, files, offsets }))
     }
 
     /// The table's commit up to `to` is there.

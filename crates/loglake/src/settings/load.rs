@@ -74,6 +74,14 @@ fn parse(schema: &Schema, text: &str) -> anyhow::Result<Value> {
     Ok(match kind {
         Some("integer") => Value::Integer(text.trim().parse().context("not a whole number")?),
         Some("boolean") => Value::Boolean(text.trim().parse().context("not true or false")?),
+        Some("object") => {
+            let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
+            let pair = |pair: &str| {
+                let (name, value) = pair.split_once('=').context("not name=value,…")?;
+                Ok((name.trim().to_owned(), Value::from(value.trim())))
+            };
+            Value::Table(pairs.map(pair).collect::<anyhow::Result<Table>>()?)
+        }
         Some("array") => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             Value::Array(items.map(Value::from).collect())
@@ -126,6 +134,7 @@ fn check(settings: &Settings) -> anyhow::Result<()> {
             "`query.cache_folder` is set, and `query.cache_memory_bytes` is 0: no cache without memory"
         );
     }
+    settings.collect.kafka.source(&settings.limits()).context("`collect.kafka` is not usable")?;
     for (name, value) in [
         ("wal.segment_bytes_max", settings.wal.segment_bytes_max),
         ("wal.in_flight_max", settings.wal.in_flight_max),

@@ -12,6 +12,7 @@ pub fn check(entries: &[Entry]) -> Vec<String> {
     let mut ids: HashMap<&str, u64> = HashMap::new();
     let mut files = HashSet::new();
     let mut watermarks: HashMap<WriterId, SegmentSeq> = HashMap::new();
+    let mut queues: HashMap<&str, u64> = HashMap::new();
     for entry in entries {
         let version = entry.version;
         if let Some(id) = &entry.id
@@ -26,6 +27,11 @@ pub fn check(entries: &[Entry]) -> Vec<String> {
         for added in &entry.adds {
             if !files.insert(added) {
                 findings.push(format!("entry {version} adds {added} again"));
+            }
+        }
+        for (queue, to) in &entry.offsets {
+            if let Some(known) = queues.insert(queue, *to).filter(|known| known > to) {
+                findings.push(format!("entry {version} takes {queue} from {known} back to {to}"));
             }
         }
         if let Some((writer, from, to)) = entry.flush {
@@ -64,6 +70,7 @@ mod tests {
             version,
             id: Some(format!("flush {writer} {from:?} {to} {file}")),
             flush: Some((writer, from.map(SegmentSeq), SegmentSeq(to))),
+            offsets: vec![("kafka/c/t/0".into(), to * 10)],
             adds: vec![Path::from(file)],
             removes: vec![],
         }
@@ -91,6 +98,9 @@ mod tests {
         assert_eq!(file, ["entry 2 adds a again"]);
         let commit = with(Entry { version: 2, ..first[1].clone() });
         assert!(commit[0].contains("is the commit of entry 1 again"), "{commit:?}");
+        let back =
+            Entry { version: 2, offsets: vec![("kafka/c/t/0".into(), 29)], ..Entry::default() };
+        assert_eq!(with(back), ["entry 2 takes kafka/c/t/0 from 30 back to 29"]);
         let gap = with(flush(2, Some(5), 6, "b"));
         assert!(gap[0].contains("after segment 5"), "{gap:?}");
     }

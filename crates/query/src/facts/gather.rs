@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
+    ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    UInt64Array,
 };
 use loglake_coord::Coordinator;
 use loglake_model::{
@@ -15,9 +16,9 @@ use loglake_wal::Log;
 use tokio::sync::OnceCell;
 
 use super::Fact;
-use crate::QueryError;
 use crate::running::{Queries, QueryState};
 use crate::snapshot::LakeReader;
+use crate::{QueryError, QueuePart, Queues};
 
 /// Where facts come from, for one query of one tenant. What costs requests is looked up once.
 pub(crate) struct FactSources {
@@ -25,6 +26,7 @@ pub(crate) struct FactSources {
     reader: Arc<LakeReader>,
     coordinator: Arc<dyn Coordinator>,
     queries: Arc<Queries>,
+    queues: Arc<dyn Queues>,
     tables: OnceCell<Vec<(Arc<Table>, Arc<Snapshot>)>>,
     logs: OnceCell<Vec<Log>>,
 }
@@ -35,9 +37,10 @@ impl FactSources {
         reader: Arc<LakeReader>,
         coordinator: Arc<dyn Coordinator>,
         queries: Arc<Queries>,
+        queues: Arc<dyn Queues>,
     ) -> Self {
         let (tables, logs) = (OnceCell::new(), OnceCell::new());
-        Self { tenant, reader, coordinator, queries, tables, logs }
+        Self { tenant, reader, coordinator, queries, queues, tables, logs }
     }
 
     pub(crate) async fn gather(&self, fact: Fact) -> Result<RecordBatch, QueryError> {
@@ -50,6 +53,8 @@ impl FactSources {
             Fact::Writers => writers(self.logs().await?, self.reader.own_writer()),
             Fact::Members => members(self.coordinator.as_ref()),
             Fact::Queries => queries(&self.queries, &self.tenant),
+            Fact::Queues => queues(&self.queues.parts()),
+            Fact::Offsets => offsets(self.tables().await?),
         };
         RecordBatch::try_new(fact.schema(), columns)
             .map_err(|e| datafusion::error::DataFusionError::from(e).into())
@@ -171,6 +176,41 @@ fn watermarks(tables: &Tables) -> Vec<ArrayRef> {
         texts(watermarks.iter().map(|(table, ..)| table.as_str())),
         texts(watermarks.iter().map(|(_, writer, _)| writer.to_string())),
         counts(watermarks.iter().map(|(.., segment)| *segment)),
+    ]
+}
+
+fn offsets(tables: &Tables) -> Vec<ArrayRef> {
+    let offsets: Vec<_> = tables
+        .iter()
+        .flat_map(|(table, version)| {
+            version.offsets().map(move |(queue, next)| (table.name(), queue, next))
+        })
+        .collect();
+    vec![
+        texts(offsets.iter().map(|(table, ..)| table.as_str())),
+        texts(offsets.iter().map(|(_, queue, _)| queue)),
+        counts(offsets.iter().map(|(.., next)| *next)),
+    ]
+}
+
+fn queues(parts: &[QueuePart]) -> Vec<ArrayRef> {
+    let counts_or_null = |of: fn(&QueuePart) -> Option<u64>| -> ArrayRef {
+        Arc::new(UInt64Array::from_iter(parts.iter().map(of)))
+    };
+    let rates = parts.iter().map(|part| part.records_per_second);
+    vec![
+        texts(parts.iter().map(|part| &part.queue)),
+        texts_or_null(parts.iter().map(|part| part.table.as_ref())),
+        texts(parts.iter().map(|part| &part.state)),
+        texts_or_null(parts.iter().map(|part| part.writer.as_ref())),
+        counts_or_null(|part| part.next),
+        counts_or_null(|part| part.end),
+        counts(parts.iter().map(|part| part.buffered_bytes)),
+        counts(parts.iter().map(|part| part.records)),
+        Arc::new(Float64Array::from_iter_values(rates)),
+        counts(parts.iter().map(|part| part.dead_letters)),
+        counts(parts.iter().map(|part| part.missed)),
+        texts_or_null(parts.iter().map(|part| part.error.as_ref())),
     ]
 }
 

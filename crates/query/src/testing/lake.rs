@@ -197,7 +197,7 @@ impl SmallLake {
             });
         }
         let (from, to) = (from.map(SegmentSeq), SegmentSeq(to));
-        let flush = Flush { writer, from, to, files };
+        let flush = Flush { writer, from, to, files, offsets: vec![] };
         let outcome = table.commit_flush(&flush).await.expect("a commit");
         assert!(matches!(outcome, FlushOutcome::Committed(_)), "{outcome:?}");
     }
@@ -209,7 +209,7 @@ impl SmallLake {
         let writer = writer.expect("a writer");
         for numbers in numbers {
             let batches = vec![record_batch(numbers.clone())];
-            let part = TablePart { table: table.id(), batches };
+            let part = TablePart::new(table.id(), batches);
             writer.append(vec![part]).await.expect("an append");
         }
     }

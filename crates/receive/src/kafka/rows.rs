@@ -25,6 +25,12 @@ pub struct RecordFields {
     pub headers: bool,
     /// `kafka.partition`
     pub partition: bool,
+    /// `kafka.topic`
+    pub topic: bool,
+    /// `kafka.offset`
+    pub offset: bool,
+    /// `kafka.timestamp`: milliseconds since the epoch, as the queue has it.
+    pub timestamp: bool,
 }
 
 /// What is known of the records beside their bytes.
@@ -85,18 +91,18 @@ pub fn decode_records(
 }
 
 fn rows(records: &[Record<'_>], context: &RecordsContext<'_>) -> Decoded {
-    let mut rows =
-        Rows { batch: BatchBuilder::new(&context.decode), context, format: text_format(records) };
+    let payloads = records.iter().filter_map(|record| record.value);
+    let mut rows = Rows::new(&context.decode, text_format(payloads));
     for (record, line) in records.iter().zip(1..) {
-        rows.add(line, record);
+        let place = Place { partition: context.partition, ..Place::default() };
+        rows.add(line, &beside(record, &place, context.fields), record);
     }
     rows.batch.finish()
 }
 
 /// How the payloads that are no objects are written, most of them.
-fn text_format(records: &[Record<'_>]) -> Format {
-    let texts = records.iter().filter_map(|record| record.value);
-    let texts = texts.filter(|text| !looks_like_object(text)).take(SAMPLE);
+pub(super) fn text_format<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Format {
+    let texts = payloads.filter(|text| !looks_like_object(text)).take(SAMPLE);
     match detect(texts) {
         Detected::Text(format) => format,
         Detected::Ndjson => Format::Plain,
@@ -107,36 +113,62 @@ fn looks_like_object(payload: &[u8]) -> bool {
     payload.trim_ascii_start().starts_with(b"{")
 }
 
-struct Rows<'c> {
-    batch: BatchBuilder<'c>,
-    context: &'c RecordsContext<'c>,
+/// What a record has beside its payload, as fields.
+pub(super) type BesideFields = [(String, Beside)];
+
+pub(super) struct Rows<'c> {
+    pub(super) batch: BatchBuilder<'c>,
+    /// How most lines of text are written.
     format: Format,
+    arrival: Timestamp,
 }
 
-impl Rows<'_> {
-    fn add(&mut self, line: u64, record: &Record<'_>) {
-        let arrival = time_of(record).unwrap_or(self.context.decode.arrival);
-        self.batch.set_arrival(arrival);
-        let beside = beside(record, self.context);
+impl<'c> Rows<'c> {
+    pub(super) fn new(context: &DecodeContext<'c>, format: Format) -> Self {
+        Self { batch: BatchBuilder::new(context), format, arrival: context.arrival }
+    }
+
+    /// The time of a record that brings none in its payload.
+    pub(super) fn time(&self, record: &Record<'_>) -> Timestamp {
+        time_of(record).unwrap_or(self.arrival)
+    }
+
+    /// An object, or else text.
+    pub(super) fn add(&mut self, line: u64, beside: &BesideFields, record: &Record<'_>) {
         let payload = record.value.unwrap_or_default();
         if looks_like_object(payload) {
-            let extra = beside.iter().map(|(name, value)| (name.as_str(), value.as_field()));
-            match self.batch.try_json(extra, payload) {
+            match self.try_object(beside, record, payload) {
                 Ok(()) => return,
                 Err(error) if is_text(&error) => {}
                 Err(error) => return self.batch.reject(line, error.to_string()),
             }
         }
-        self.add_text(line, &beside, payload, arrival);
+        self.add_text(line, beside, record);
     }
 
-    fn add_text(
+    /// An object, or else a rejection.
+    pub(super) fn add_object(&mut self, line: u64, beside: &BesideFields, record: &Record<'_>) {
+        let added = self.try_object(beside, record, record.value.unwrap_or_default());
+        if let Err(error) = added {
+            self.batch.reject(line, error.to_string());
+        }
+    }
+
+    fn try_object(
         &mut self,
-        line: u64,
-        beside: &[(String, Beside)],
+        beside: &BesideFields,
+        record: &Record<'_>,
         payload: &[u8],
-        arrival: Timestamp,
-    ) {
+    ) -> Result<(), RecordError> {
+        self.batch.set_arrival(self.time(record));
+        let extra = beside.iter().map(|(name, value)| (name.as_str(), value.as_field()));
+        self.batch.try_json(extra, payload)
+    }
+
+    pub(super) fn add_text(&mut self, line: u64, beside: &BesideFields, record: &Record<'_>) {
+        let arrival = self.time(record);
+        self.batch.set_arrival(arrival);
+        let payload = record.value.unwrap_or_default();
         let payload = payload.trim_ascii_end();
         let parsed = parse(payload, self.format, &Context { reference: arrival, local: &as_utc });
         let mut row = self.batch.record(line);
@@ -176,13 +208,14 @@ fn time_of(record: &Record<'_>) -> Option<Timestamp> {
     usable.then(|| Timestamp::from_nanos(record.timestamp * 1_000_000))
 }
 
-enum Beside {
+/// A field beside the payload.
+pub(super) enum Beside {
     Text(String),
     Int(i64),
 }
 
 impl Beside {
-    fn as_field(&self) -> FieldValue<'_> {
+    pub(super) fn as_field(&self) -> FieldValue<'_> {
         match self {
             Self::Text(text) => FieldValue::String(text),
             Self::Int(int) => FieldValue::Int(*int),
@@ -190,11 +223,34 @@ impl Beside {
     }
 }
 
+/// Where a record lies.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place<'a> {
+    pub(super) topic: &'a str,
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+}
+
 /// The fields that were asked for.
-fn beside(record: &Record<'_>, context: &RecordsContext<'_>) -> Vec<(String, Beside)> {
-    let (mut fields, wanted) = (vec![], context.fields);
-    if wanted.partition {
-        fields.push(("kafka.partition".to_owned(), Beside::Int(context.partition.into())));
+pub(super) fn beside(
+    record: &Record<'_>,
+    place: &Place<'_>,
+    wanted: RecordFields,
+) -> Vec<(String, Beside)> {
+    let mut fields = vec![];
+    for (name, wanted, value) in [
+        ("kafka.topic", wanted.topic, Beside::Text(place.topic.to_owned())),
+        ("kafka.partition", wanted.partition, Beside::Int(place.partition.into())),
+        ("kafka.offset", wanted.offset, Beside::Int(place.offset)),
+        (
+            "kafka.timestamp",
+            wanted.timestamp && record.timestamp >= 0,
+            Beside::Int(record.timestamp),
+        ),
+    ] {
+        if wanted {
+            fields.push((name.to_owned(), value));
+        }
     }
     if let Some(key) = record.key.filter(|_| wanted.key) {
         fields.push(text_or_base64("kafka.key".to_owned(), key));
@@ -208,7 +264,7 @@ fn beside(record: &Record<'_>, context: &RecordsContext<'_>) -> Vec<(String, Bes
     fields
 }
 
-fn text_or_base64(name: String, value: &[u8]) -> (String, Beside) {
+pub(super) fn text_or_base64(name: String, value: &[u8]) -> (String, Beside) {
     match str::from_utf8(value) {
         Ok(text) => (name, Beside::Text(text.to_owned())),
         Err(_) => (name + "_base64", Beside::Text(BASE64.encode(value))),

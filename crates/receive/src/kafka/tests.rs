@@ -8,7 +8,7 @@ use kafka_protocol::records::{
     Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, Record,
     RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
 };
-use loglake_model::{Limits, PartitionBy, TableSchema, Timestamp};
+use loglake_model::{Limits, PartitionBy, Rejection, TableSchema, Timestamp};
 use proptest::prelude::*;
 use std::io::Write;
 
@@ -151,7 +151,7 @@ fn what_is_asked_for_stands_beside_the_payload() {
     let mut binary = record(1, "plain");
     binary.key = Some(Bytes::from_static(b"\xff\0"));
     let bytes = packed(&[with, binary], Compression::None);
-    let all = RecordFields { key: true, headers: true, partition: true };
+    let all = RecordFields { key: true, headers: true, partition: true, ..RecordFields::default() };
     let rows = rendered(&bytes, all);
     for part in [r#""key":"user-7""#, r#""headers":{"trace":"abc"}"#, r#""partition":3"#] {
         assert!(rows[0].contains(part), "{part} is not in {}", rows[0]);
@@ -260,4 +260,66 @@ proptest! {
         let said = decoded.decoded.batch.num_rows() + decoded.decoded.rejections.len();
         prop_assert_eq!(said, payloads.len());
     }
+}
+
+fn consumed(offset: i64, value: Option<&[u8]>) -> ConsumedRecord<'_> {
+    ConsumedRecord {
+        partition: 3,
+        offset,
+        timestamp: 1_793_538_000_123,
+        value,
+        ..Default::default()
+    }
+}
+
+fn decode_as(
+    format: PayloadFormat,
+    records: &[ConsumedRecord<'_>],
+) -> (Vec<String>, Vec<Rejection>) {
+    let (schema, limits) = (TableSchema::new(PartitionBy::Hour), Limits::default());
+    let decode = DecodeContext { schema: &schema, limits: &limits, arrival: ARRIVAL };
+    let fields = RecordFields { topic: true, offset: true, timestamp: true, ..Default::default() };
+    let context = ConsumedContext { decode, topic: "t", format, fields };
+    let decoded = decode_consumed(records, &context);
+    let mut text = String::new();
+    render_ndjson(&decoded.batch, &mut text).unwrap();
+    (text.lines().map(str::to_owned).collect(), decoded.rejections)
+}
+
+#[test]
+fn consumed_records_are_decoded_as_their_topic_says() {
+    let records =
+        [consumed(5, Some(b"{\"a\":1}")), consumed(6, Some(b"a line")), consumed(7, None)];
+    let (rows, refused) = decode_as(PayloadFormat::Auto, &records);
+    assert_eq!((rows.len(), refused.len()), (3, 0));
+    assert!(rows[0].contains("\"a\":1") && rows[0].contains("\"offset\":5"), "{rows:?}");
+    let (rows, refused) = decode_as(PayloadFormat::Text, &records);
+    assert_eq!((rows.len(), refused.len()), (3, 0));
+    let (rows, refused) = decode_as(PayloadFormat::Json, &records);
+    assert_eq!(rows.len(), 1);
+    assert_eq!(refused.iter().map(|r| r.line).collect::<Vec<_>>(), [2, 3]);
+    let (rows, refused) = decode_as(PayloadFormat::OtlpJson, &records);
+    assert_eq!((rows.len(), refused.len()), (0, 3));
+    assert!(refused[2].reason.contains("no value"));
+}
+
+#[test]
+fn every_dead_letter_becomes_a_row() {
+    let binary = consumed(1, Some(&[0xff, 0xfe]));
+    let huge = vec![b'x'; 9 << 20];
+    let huge = consumed(2, Some(&huge));
+    let none = consumed(3, None);
+    let letters = [(&binary, "not JSON"), (&huge, "too long"), (&none, "no value")];
+    let (schema, limits) = (TableSchema::new(PartitionBy::Hour), Limits::default());
+    let decode = DecodeContext { schema: &schema, limits: &limits, arrival: ARRIVAL };
+    let decoded = dead_letters(&letters, "t", &decode);
+    let mut text = String::new();
+    render_ndjson(&decoded.batch, &mut text).unwrap();
+    let rows: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.len(), 3);
+    assert_eq!(rows[0]["kafka"]["value_base64"], "//4=");
+    assert_eq!(rows[0]["message"], "not JSON");
+    assert_eq!(rows[1]["kafka"]["value_bytes"], 9 << 20);
+    assert_eq!(rows[2]["kafka"]["offset"], 3);
 }

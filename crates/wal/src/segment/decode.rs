@@ -256,7 +256,8 @@ pub(crate) fn decode(object: &[u8]) -> Result<(Footer, Vec<TablePart>), String> 
         // In bounds: the parts fill the object, as `check` saw.
         let bytes = part.range().and_then(|r| object.get(r.start as usize..r.end as usize));
         let bytes = bytes.ok_or_else(|| format!("part of table {} is cut off", part.table))?;
-        parts.push(TablePart { table: part.table, batches: decode_part(bytes, part)? });
+        let (batches, offsets) = (decode_part(bytes, part)?, part.offsets.clone());
+        parts.push(TablePart { table: part.table, batches, offsets });
     }
     Ok((footer, parts))
 }

@@ -9,7 +9,7 @@ use arrow::error::ArrowError;
 use arrow::ipc::CompressionType;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 use bytes::Bytes;
-use loglake_model::{SegmentSeq, TIMESTAMP, WriterId};
+use loglake_model::{Offsets, SegmentSeq, TIMESTAMP, WriterId};
 
 use super::{
     END_MAGIC, Footer, FooterPart, HEADER_BYTES, MAGIC, Notes, ROWS_BYTES_MAX, VERSION, checksum,
@@ -26,11 +26,14 @@ const JOINED_BYTES_MAX: usize = 8 << 20;
 pub(crate) fn combine(parts: Vec<TablePart>) -> Result<Vec<TablePart>, ArrowError> {
     let mut combined: Vec<TablePart> = vec![];
     for part in parts {
-        let batches = part.batches.into_iter().filter(|batch| batch.num_rows() > 0);
-        let at = combined.iter().position(|seen| seen.table == part.table);
-        match at {
-            Some(at) => combined[at].batches.extend(batches),
-            None => combined.push(TablePart { table: part.table, batches: batches.collect() }),
+        let TablePart { table, batches, offsets } = part;
+        let batches = batches.into_iter().filter(|batch| batch.num_rows() > 0);
+        match combined.iter_mut().find(|seen| seen.table == table) {
+            Some(seen) => {
+                seen.batches.extend(batches);
+                Offsets::merge(&mut seen.offsets, offsets);
+            }
+            None => combined.push(TablePart { table, batches: batches.collect(), offsets }),
         }
     }
     combined.retain(|part| !part.batches.is_empty());
@@ -160,6 +163,7 @@ fn encode_part(
             .iter()
             .filter_map(timestamps)
             .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))),
+        offsets: part.offsets.clone(),
         checksum: checksum(&out[start..]),
     })
 }

@@ -42,7 +42,7 @@ fn words(values: &[&str]) -> RecordBatch {
 use arrow::array::Array;
 
 fn part(n: u128, batches: Vec<RecordBatch>) -> TablePart {
-    TablePart { table: table(n), batches }
+    TablePart::new(table(n), batches)
 }
 
 fn sample() -> Vec<TablePart> {
