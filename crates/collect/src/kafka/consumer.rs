@@ -74,7 +74,7 @@ pub(super) struct Consumer {
     pub(super) tenures: Arc<Tenures>,
     source: Arc<KafkaSource>,
     decoding: Arc<Decoding>,
-    status: Arc<Status>,
+    pub(super) status: Arc<Status>,
     pub(super) lanes: BTreeMap<Key, Held>,
     /// Tasks under way by partition, those of lanes that are gone too: nothing is acquired anew before
     /// they have ended.
@@ -104,7 +104,8 @@ impl Consumer {
                 }
                 None => {
                     status.failed();
-                    tracing::warn!(brokers = source.brokers.join(","), "Kafka does not answer yet");
+                    let (brokers, why) = (source.brokers.join(","), last_error(&client));
+                    tracing::warn!(brokers, "Kafka does not answer yet: {why}");
                 }
             }
         };
@@ -394,6 +395,19 @@ async fn store(
         }
     }
     stored
+}
+
+/// What the client has met since it was asked last.
+fn last_error(client: &Client) -> String {
+    let mut last = "no answer".to_owned();
+    for _ in 0..TAKEN_IN_A_ROW {
+        match client.poll(Duration::ZERO) {
+            Some(Err(error)) => last = error.to_string(),
+            Some(Ok(_)) => {}
+            None => break,
+        }
+    }
+    last
 }
 
 fn record(message: &BorrowedMessage<'_>) -> Record {
