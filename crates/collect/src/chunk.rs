@@ -15,6 +15,9 @@ use loglake_table::Table;
 use crate::lane::{Chunk, Work};
 use crate::{CollectError, Tenure, Tenures, tenure};
 
+/// A header's name and value.
+pub type Header = (Box<[u8]>, Option<Box<[u8]>>);
+
 /// A record of a queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
@@ -23,7 +26,7 @@ pub struct Record {
     pub timestamp: i64,
     pub key: Option<Box<[u8]>>,
     pub value: Option<Box<[u8]>>,
-    pub headers: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    pub headers: Vec<Header>,
 }
 
 impl Record {

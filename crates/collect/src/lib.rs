@@ -23,7 +23,7 @@ mod status;
 mod tables;
 mod tenure;
 
-pub use chunk::{Record, Stored};
+pub use chunk::{Header, Record, Stored};
 pub use claims::{Claim, Claims};
 pub use error::CollectError;
 pub use kafka::Kafka;

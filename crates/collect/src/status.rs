@@ -83,6 +83,11 @@ impl Status {
     }
 }
 
+/// A counter's name, what it counts, and where that stands.
+type Counted = (&'static str, &'static str, fn(&Stored) -> u64);
+/// The same of a gauge.
+type Gauged = (&'static str, &'static str, fn(&PartitionStatus) -> Option<u64>);
+
 /// `loglake_collect_…`
 #[derive(Debug)]
 pub struct Metrics(pub Arc<Status>);
@@ -90,7 +95,7 @@ pub struct Metrics(pub Arc<Status>);
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let state = self.0.0.lock();
-        let counters: [(&str, &str, fn(&Stored) -> u64); 5] = [
+        let counters: [Counted; 5] = [
             ("collect_records", "Records of queues stored", |s| s.records),
             ("collect_bytes", "Bytes of records of queues stored", |s| s.bytes),
             ("collect_rows", "Rows that records of queues became", |s| s.rows),
@@ -108,7 +113,7 @@ impl Collector for Metrics {
         let errors =
             encoder.encode_descriptor("collect_errors", help, None, MetricType::Counter)?;
         ConstCounter::new(state.errors).encode(errors)?;
-        let gauges: [(&str, &str, fn(&PartitionStatus) -> Option<u64>); 2] = [
+        let gauges: [Gauged; 2] = [
             ("collect_lag", "Records that are not in the lake yet", PartitionStatus::lag),
             ("collect_buffered_bytes", "Bytes fetched and not stored", |s| Some(s.buffered_bytes)),
         ];

@@ -12,7 +12,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
 use loglake_collect::{
-    Claim, CollectDependencies, CollectError, Partition, Queue, Record, Tenure, Tenures,
+    Claim, CollectDependencies, CollectError, Partition, Queue, Tenure, Tenures,
 };
 use loglake_coord::InProcess;
 use loglake_ingest::{IngestDependencies, IngestSettings, Ingester, NoPeers, recover};
@@ -286,7 +286,7 @@ async fn what_retention_took_is_a_gap_and_what_lies_past_the_end_is_an_error() {
 #[tokio::test(start_paused = true)]
 async fn records_that_two_writers_logged_are_committed_by_one() {
     let (store, queue) = (store(), numbers(30));
-    let (mut one, mut two) = (Process::start(&store).await, Process::start(&store).await);
+    let (mut one, two) = (Process::start(&store).await, Process::start(&store).await);
     one.acquire(&queue).await.unwrap();
     one.consume(&queue, 20).await;
     // Nobody asks whose the partition is.
