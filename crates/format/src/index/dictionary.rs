@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use memchr::memmem;
 
 use super::pages::Pages;
-use super::postings::{Postings, PostingsBuilder};
+use super::postings::{self, Postings, PostingsBuilder};
 use super::rows::Rows;
 use crate::FormatError;
 
@@ -309,7 +309,7 @@ impl DictionaryBuilder {
     /// Of a file with so many pages and rows.
     pub(super) fn encode(&self, page_count: usize, rows: usize) -> Result<Vec<u8>, FormatError> {
         let order = self.order();
-        let postings = self.postings.encode(&order, rows);
+        let postings = self.postings.encode(&order, postings::room(rows));
         self.encode_pages(&order, page_count, &self.partial, |word| &word.pages, &postings)
     }
 

@@ -46,6 +46,7 @@ async fn every_view_answers() {
         let batches = rows(&engine, &format!("select * from lake.{}", view.name)).await;
         let batches = batches.unwrap_or_else(|e| panic!("{}: {e}", view.name));
         let count: usize = batches.iter().map(|batch| batch.num_rows()).sum();
-        assert_eq!(count > 0, view.name != "members", "{}", view.name);
+        let is_empty = ["members", "kafka"].contains(&view.name);
+        assert_eq!(count > 0, !is_empty, "{}", view.name);
     }
 }
