@@ -56,4 +56,4 @@ def test_a_folder_is_one_processs(make_lake, tmp_path):
     second = make_lake("minio", beside=first, start=False)
     said = second.run("serve", *second.where(), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
     assert said.returncode != 0
-    assert "cache" in said.stderr and "another process has it" in said.stderr
+    assert b"cache" in said.stderr and b"another process has it" in said.stderr

@@ -74,11 +74,14 @@ impl ServeArgs {
     }
 }
 
+/// What is logged unless `LOGLAKE_LOG` says otherwise. The cache's library tells what only its authors ask.
+const LOGGED: &str = "info,foyer=warn,foyer_storage=warn";
+
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("LOGLAKE_LOG")
-                .unwrap_or_else(|_| "info".into()),
+                .unwrap_or_else(|_| LOGGED.into()),
         )
         .with_writer(std::io::stderr)
         .init();
