@@ -1,5 +1,7 @@
 //! The engine: a query's way from its text to its stream of rows.
 
+mod tables;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,34 @@
+//! Which tables there are and what columns they have, for doors whose protocols ask before they search.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::SchemaRef;
+use loglake_model::{TableName, TenantName};
+
+use super::{QueryEngine, Want};
+use crate::QueryError;
+use crate::statement::Named;
+
+impl QueryEngine {
+    /// The tenant's tables, by name.
+    pub async fn tables(&self, tenant: &TenantName) -> Result<Vec<TableName>, QueryError> {
+        let mut tables = self.reader.catalog().tables(tenant).await?;
+        tables.sort();
+        Ok(tables)
+    }
+
+    /// The columns of those of `names` that are there, as queries see them.
+    pub async fn shapes(
+        &self,
+        tenant: &TenantName,
+        names: &[TableName],
+    ) -> Result<BTreeMap<TableName, SchemaRef>, QueryError> {
+        let query = self.queries.unlisted(tenant, "");
+        let named = Named { tables: names.iter().cloned().collect(), ..Named::default() };
+        let bound = self.relations_of(tenant, &named, Want::Columns, &query).await?;
+        let shapes = bound.public.into_iter();
+        Ok(shapes
+            .filter_map(|(name, table)| Some((TableName::new(&name).ok()?, table.schema())))
+            .collect())
+    }
+}

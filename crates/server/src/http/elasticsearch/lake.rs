@@ -1,0 +1,118 @@
+//! The lake as Elasticsearch's clients see it: a table is an index.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{SchemaRef, UInt64Type};
+use axum::http::StatusCode;
+use futures::TryStreamExt;
+use loglake_model::TableName;
+use loglake_query::{QueryError, QueryRequest, RelationKind};
+
+use super::names::{self, Unfound};
+use super::parameters::Parameters;
+use super::reply::Refused;
+use crate::doors::OpenDoors;
+use crate::failure::Failure;
+
+/// The committed part of every table. Rows that wait for their commit are counted by searches.
+const SIZES: &str = "SELECT table_name, table_id, files, rows, bytes FROM lake.tables";
+
+/// What a table holds in files.
+#[derive(Clone, Debug)]
+pub(super) struct Size {
+    pub(super) name: TableName,
+    pub(super) id: String,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+}
+
+/// All tables, by name.
+pub(super) async fn tables(doors: &OpenDoors) -> Result<Vec<TableName>, Refused> {
+    let engine = doors.engine()?;
+    Ok(engine.tables(&doors.tenant).await.map_err(Failure::from)?)
+}
+
+/// The tables that an expression names; `None`: all.
+///
+/// # Errors
+/// 404 for a name without a table, unless the parameters say otherwise.
+pub(super) async fn named(
+    doors: &OpenDoors,
+    expression: Option<&str>,
+    parameters: &Parameters,
+) -> Result<Vec<TableName>, Refused> {
+    let usual = Unfound::default();
+    let unfound = Unfound {
+        ignore_unavailable: parameters
+            .flag("ignore_unavailable")?
+            .unwrap_or(usual.ignore_unavailable),
+        allow_no_indices: parameters.flag("allow_no_indices")?.unwrap_or(usual.allow_no_indices),
+    };
+    let tables = tables(doors).await?;
+    names::resolve(expression, &tables, unfound).map_err(|part| Refused::no_such_index(&part))
+}
+
+/// The columns of some tables.
+pub(super) async fn shapes(
+    doors: &OpenDoors,
+    names: &[TableName],
+) -> Result<BTreeMap<TableName, SchemaRef>, Refused> {
+    let shapes = doors.engine()?.shapes(&doors.tenant, names).await;
+    Ok(shapes.map_err(Failure::from)?)
+}
+
+/// Rows and bytes of all tables, or of some.
+pub(super) async fn sizes(
+    doors: &OpenDoors,
+    names: Option<&[TableName]>,
+) -> Result<Vec<Size>, Refused> {
+    let request = QueryRequest {
+        tenant: doors.tenant.clone(),
+        sql: SIZES.to_owned(),
+        parameters: vec![],
+        timeout: None,
+    };
+    let answer = doors.engine()?.run(request).await.map_err(Failure::from)?;
+    let batches: Vec<RecordBatch> =
+        answer.stream.try_collect().await.map_err(|e| Failure::from(QueryError::from(e)))?;
+    let mut sizes: Vec<Size> = batches.iter().flat_map(sizes_of).collect();
+    if let Some(names) = names {
+        sizes.retain(|size| names.contains(&size.name));
+    }
+    sizes.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(sizes)
+}
+
+fn sizes_of(batch: &RecordBatch) -> Vec<Size> {
+    let text = |name: &str| batch.column_by_name(name).and_then(|c| c.as_string_opt::<i32>());
+    let count = |name: &str| batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<UInt64Type>());
+    let (Some(names), Some(ids), Some(rows), Some(bytes)) =
+        (text("table_name"), text("table_id"), count("rows"), count("bytes"))
+    else {
+        return vec![];
+    };
+    (0..batch.num_rows())
+        .filter_map(|at| {
+            let name = TableName::new(names.value(at)).ok()?;
+            let (id, rows, bytes) = (ids.value(at).to_owned(), rows.value(at), bytes.value(at));
+            Some(Size { name, id, rows, bytes })
+        })
+        .collect()
+}
+
+/// Makes the table of this name, or finds it, as ingestion would. Whether it was made now.
+///
+/// # Errors
+/// 400 for a name that no table can have.
+pub(super) async fn make_table(doors: &OpenDoors, name: &str) -> Result<bool, Refused> {
+    let table = TableName::new(name).map_err(|error| {
+        Refused::new(StatusCode::BAD_REQUEST, "invalid_index_name_exception", error.to_string())
+    })?;
+    let ingester = doors.ingester()?;
+    if ingester.has_table(&doors.tenant, &table).await.map_err(Failure::from)? {
+        return Ok(false);
+    }
+    ingester.table(&doors.tenant, &table).await.map_err(Failure::from)?;
+    Ok(true)
+}
