@@ -17,7 +17,8 @@ use crate::doors::OpenDoors;
 type Column = (&'static str, &'static [&'static str]);
 
 pub(super) async fn help() -> Reply {
-    let kinds = ["aliases", "count", "health", "indices", "master", "nodes", "plugins", "templates"];
+    let kinds =
+        ["aliases", "count", "health", "indices", "master", "nodes", "plugins", "templates"];
     let lines = kinds.iter().map(|kind| format!("/_cat/{kind}\n"));
     Reply::text(format!("=^.^=\n{}", lines.collect::<String>()))
 }
@@ -94,7 +95,8 @@ pub(super) async fn health(
     let status = if doors.readiness.is_ready() { "green" } else { "red" };
     let now = doors.clock.now();
     let shards = shards.as_str();
-    let values = [CLUSTER, status, "1", "1", shards, shards, "0", "0", "0", "0", "0", "-", "100.0%"];
+    let values =
+        [CLUSTER, status, "1", "1", shards, shards, "0", "0", "0", "0", "0", "-", "100.0%"];
     let mut row: Vec<Cell> = vec![epoch(now).into(), time_of_day(now).into()];
     row.extend(values.map(Cell::from));
     let columns: &[Column] = &[
@@ -248,7 +250,11 @@ fn column(columns: &[Column], name: &str) -> Option<usize> {
 /// Elasticsearch does; the head is the name as it was asked for.
 fn chosen(columns: &[Column], asked: Option<Vec<&str>>) -> Result<Vec<(usize, String)>, Refused> {
     let Some(asked) = asked else {
-        return Ok(columns.iter().enumerate().map(|(at, (name, _))| (at, (*name).to_owned())).collect());
+        return Ok(columns
+            .iter()
+            .enumerate()
+            .map(|(at, (name, _))| (at, (*name).to_owned()))
+            .collect());
     };
     let mut chosen = vec![];
     for name in asked {

@@ -66,8 +66,10 @@ const FEATURES: [&str; 12] = [
 ];
 
 fn features(doors: &OpenDoors) -> Value {
-    let mut features: Value =
-        FEATURES.iter().map(|name| (*name, json!({"available": false, "enabled": false}))).collect();
+    let mut features: Value = FEATURES
+        .iter()
+        .map(|name| (*name, json!({"available": false, "enabled": false})))
+        .collect();
     features["security"] = json!({"available": true, "enabled": doors.token.is_some()});
     features
 }
@@ -94,14 +96,19 @@ pub(super) async fn health(
     let tables = lake::tables(&doors).await?;
     let shards = match index {
         None => tables.len(),
-        Some(Index(expression)) => match lake::named(&doors, Some(&expression), &parameters).await {
-            Ok(names) => names.len(),
-            // Elasticsearch waits for an index that is not there, and then says that it did.
-            Err(refused) if refused.status() == StatusCode::NOT_FOUND => {
-                return Ok(Reply::new(StatusCode::REQUEST_TIMEOUT, health_body("red", 0, true)));
+        Some(Index(expression)) => {
+            match lake::named(&doors, Some(&expression), lake::Unfound::of(&parameters)?).await {
+                Ok(names) => names.len(),
+                // Elasticsearch waits for an index that is not there, and then says that it did.
+                Err(refused) if refused.status() == StatusCode::NOT_FOUND => {
+                    return Ok(Reply::new(
+                        StatusCode::REQUEST_TIMEOUT,
+                        health_body("red", 0, true),
+                    ));
+                }
+                Err(refused) => return Err(refused),
             }
-            Err(refused) => return Err(refused),
-        },
+        }
     };
     let status = if doors.readiness.is_ready() { "green" } else { "red" };
     Ok(Reply::ok(health_body(status, shards, false)))
@@ -145,8 +152,10 @@ pub(super) async fn change_settings() -> Refused {
 /// Nodes, and the tables as indices.
 pub(super) async fn state(State(doors): State<OpenDoors>, headers: HeaderMap) -> Answered {
     let tables = lake::tables(&doors).await?;
-    let indices: Value =
-        tables.iter().map(|name| (name.as_str(), json!({"state": "open", "aliases": []}))).collect();
+    let indices: Value = tables
+        .iter()
+        .map(|name| (name.as_str(), json!({"state": "open", "aliases": []})))
+        .collect();
     let mut node = node(&headers);
     node["attributes"] = json!({});
     Ok(Reply::ok(json!({
@@ -164,9 +173,8 @@ pub(super) async fn state(State(doors): State<OpenDoors>, headers: HeaderMap) ->
 
 pub(super) async fn stats(State(doors): State<OpenDoors>) -> Answered {
     let sizes = lake::sizes(&doors, None).await?;
-    let (rows, bytes) = sizes.iter().fold((0, 0), |(rows, bytes), size| {
-        (rows + size.rows, bytes + size.bytes)
-    });
+    let (rows, bytes) =
+        sizes.iter().fold((0, 0), |(rows, bytes), size| (rows + size.rows, bytes + size.bytes));
     Ok(Reply::ok(json!({
         "_nodes": {"total": 1, "successful": 1, "failed": 0},
         "cluster_name": CLUSTER,
@@ -193,10 +201,7 @@ pub(super) async fn nodes(headers: HeaderMap) -> Reply {
     Reply::ok(of_nodes(node))
 }
 
-pub(super) async fn nodes_stats(
-    State(doors): State<OpenDoors>,
-    headers: HeaderMap,
-) -> Answered {
+pub(super) async fn nodes_stats(State(doors): State<OpenDoors>, headers: HeaderMap) -> Answered {
     let sizes = lake::sizes(&doors, None).await?;
     let mut node = node(&headers);
     node["timestamp"] = doors.clock.now().millis().into();
@@ -245,7 +250,11 @@ pub(super) async fn no_tasks() -> Reply {
 }
 
 /// Parts of `_nodes/{part}` that are answered; the rest of the path is a node's name.
-pub(super) async fn nodes_part(state: State<OpenDoors>, Name(part): Name, headers: HeaderMap) -> Answered {
+pub(super) async fn nodes_part(
+    state: State<OpenDoors>,
+    Name(part): Name,
+    headers: HeaderMap,
+) -> Answered {
     match part.as_str() {
         "stats" => nodes_stats(state, headers).await,
         _ => Ok(nodes(headers).await),

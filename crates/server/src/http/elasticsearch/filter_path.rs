@@ -129,9 +129,18 @@ mod tests {
     #[test]
     fn paths_keep_and_leave_out() {
         assert_eq!(filtered("took"), json!({"took": 3}));
-        assert_eq!(filtered("hits.hits._id"), json!({"hits": {"hits": [{"_id": "a"}, {"_id": "b"}]}}));
-        assert_eq!(filtered("hits.hits._source"), json!({"hits": {"hits": [{"_source": {"m": 1}}]}}));
-        assert_eq!(filtered("*.total"), json!({"hits": {"total": {"value": 2}}, "_shards": {"total": 1}}));
+        assert_eq!(
+            filtered("hits.hits._id"),
+            json!({"hits": {"hits": [{"_id": "a"}, {"_id": "b"}]}})
+        );
+        assert_eq!(
+            filtered("hits.hits._source"),
+            json!({"hits": {"hits": [{"_source": {"m": 1}}]}})
+        );
+        assert_eq!(
+            filtered("*.total"),
+            json!({"hits": {"total": {"value": 2}}, "_shards": {"total": 1}})
+        );
         assert_eq!(filtered("**.value"), json!({"hits": {"total": {"value": 2}}}));
         assert_eq!(filtered("**"), filtered(""));
         assert_eq!(filtered("t*k,_sh*"), json!({"took": 3, "_shards": {"total": 1}}));

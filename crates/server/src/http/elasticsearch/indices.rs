@@ -40,7 +40,7 @@ pub(super) async fn index(
     method: Method,
     Index(index): Index,
 ) -> Answered {
-    let names = lake::named(&doors, Some(&index), &parameters).await;
+    let names = lake::named(&doors, Some(&index), lake::Unfound::of(&parameters)?).await;
     if method == Method::HEAD {
         return match names {
             Ok(_) => Ok(Reply::there(true)),
@@ -80,7 +80,7 @@ pub(super) async fn named(
     parameters: &Parameters,
 ) -> Result<Vec<TableName>, Refused> {
     let expression = index.as_ref().map(|Index(index)| index.as_str());
-    lake::named(doors, expression, parameters).await
+    lake::named(doors, expression, lake::Unfound::of(parameters)?).await
 }
 
 /// `_mapping`.
@@ -181,7 +181,7 @@ pub(super) async fn resolve(
     parameters: Parameters,
     Name(name): Name,
 ) -> Answered {
-    let names = lake::named(&doors, Some(&name), &parameters).await?;
+    let names = lake::named(&doors, Some(&name), lake::Unfound::of(&parameters)?).await?;
     let indices: Vec<Value> =
         names.iter().map(|name| json!({"name": name.as_str(), "attributes": ["open"]})).collect();
     Ok(Reply::ok(json!({"indices": indices, "aliases": [], "data_streams": []})))

@@ -9,8 +9,8 @@ use futures::TryStreamExt;
 use loglake_model::TableName;
 use loglake_query::{QueryError, QueryRequest, RelationKind};
 
-use super::names::{self, Unfound};
-use super::parameters::Parameters;
+use super::names;
+pub(super) use super::names::Unfound;
 use super::reply::Refused;
 use crate::doors::OpenDoors;
 use crate::failure::Failure;
@@ -36,19 +36,12 @@ pub(super) async fn tables(doors: &OpenDoors) -> Result<Vec<TableName>, Refused>
 /// The tables that an expression names; `None`: all.
 ///
 /// # Errors
-/// 404 for a name without a table, unless the parameters say otherwise.
+/// 404 for a name without a table, unless `unfound` says otherwise.
 pub(super) async fn named(
     doors: &OpenDoors,
     expression: Option<&str>,
-    parameters: &Parameters,
+    unfound: Unfound,
 ) -> Result<Vec<TableName>, Refused> {
-    let usual = Unfound::default();
-    let unfound = Unfound {
-        ignore_unavailable: parameters
-            .flag("ignore_unavailable")?
-            .unwrap_or(usual.ignore_unavailable),
-        allow_no_indices: parameters.flag("allow_no_indices")?.unwrap_or(usual.allow_no_indices),
-    };
     let tables = tables(doors).await?;
     names::resolve(expression, &tables, unfound).map_err(|part| Refused::no_such_index(&part))
 }
@@ -86,7 +79,8 @@ pub(super) async fn sizes(
 
 fn sizes_of(batch: &RecordBatch) -> Vec<Size> {
     let text = |name: &str| batch.column_by_name(name).and_then(|c| c.as_string_opt::<i32>());
-    let count = |name: &str| batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<UInt64Type>());
+    let count =
+        |name: &str| batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<UInt64Type>());
     let (Some(names), Some(ids), Some(rows), Some(bytes)) =
         (text("table_name"), text("table_id"), count("rows"), count("bytes"))
     else {

@@ -236,6 +236,9 @@ mod tests {
         assert_eq!(caps["fields"]["message"]["text"]["aggregatable"], false);
         assert_eq!(caps["fields"]["message.keyword"]["keyword"]["aggregatable"], true);
         assert_eq!(caps["fields"]["_id"]["_id"]["metadata_field"], true);
-        assert_eq!(field_caps(&tables, &["code"], &["long"])["fields"].as_object().unwrap().len(), 1);
+        assert_eq!(
+            field_caps(&tables, &["code"], &["long"])["fields"].as_object().unwrap().len(),
+            1
+        );
     }
 }

@@ -3,6 +3,8 @@
 use loglake_model::TableName;
 
 use super::filter_path::matches;
+use super::parameters::Parameters;
+use super::reply::Refused;
 
 /// What to do when an expression names nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,20 @@ pub(super) struct Unfound {
 impl Default for Unfound {
     fn default() -> Self {
         Self { ignore_unavailable: false, allow_no_indices: true }
+    }
+}
+
+impl Unfound {
+    /// # Errors
+    /// 400 for anything but true and false.
+    pub(super) fn of(parameters: &Parameters) -> Result<Self, Refused> {
+        let usual = Self::default();
+        let flag =
+            |name: &str, usual: bool| Ok::<_, Refused>(parameters.flag(name)?.unwrap_or(usual));
+        Ok(Self {
+            ignore_unavailable: flag("ignore_unavailable", usual.ignore_unavailable)?,
+            allow_no_indices: flag("allow_no_indices", usual.allow_no_indices)?,
+        })
     }
 }
 

@@ -64,9 +64,7 @@ impl Parameters {
     pub(super) fn number(&self, name: &str) -> Result<Option<i64>, Refused> {
         let Some(text) = self.text(name) else { return Ok(None) };
         text.parse().map(Some).map_err(|_| {
-            Refused::argument(format!(
-                "Failed to parse int parameter [{name}] with value [{text}]"
-            ))
+            Refused::argument(format!("Failed to parse int parameter [{name}] with value [{text}]"))
         })
     }
 

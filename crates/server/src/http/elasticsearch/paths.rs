@@ -20,7 +20,8 @@ pub(super) struct Name(pub(super) String);
 pub(super) struct Id(pub(super) String);
 
 async fn part(parts: &mut Parts, name: &str) -> Result<Option<String>, Refused> {
-    let path = <Path<HashMap<String, String>> as FromRequestParts<()>>::from_request_parts(parts, &());
+    let path =
+        <Path<HashMap<String, String>> as FromRequestParts<()>>::from_request_parts(parts, &());
     match path.await {
         Ok(Path(mut values)) => Ok(values.remove(name)),
         Err(error) => Err(Refused::argument(error.body_text())),

@@ -11,8 +11,7 @@ const INDICES: [&str; 4] =
     ["ignore_unavailable", "allow_no_indices", "expand_wildcards", "ignore_throttled"];
 
 /// What makes a query of the URL.
-const QUERY: [&str; 6] =
-    ["q", "df", "default_operator", "analyzer", "analyze_wildcard", "lenient"];
+const QUERY: [&str; 6] = ["q", "df", "default_operator", "analyzer", "analyze_wildcard", "lenient"];
 
 /// Further parts of a search in the URL.
 const PARTS: [&str; 15] = [
@@ -126,9 +125,11 @@ fn object(body: Option<Value>) -> Result<Map<String, Value>, Refused> {
 pub(super) fn query(parameters: &Parameters) -> Result<Option<Value>, Refused> {
     let Some(text) = parameters.text("q") else { return Ok(None) };
     let mut query = Map::from_iter([("query".to_owned(), Value::from(text))]);
-    for (parameter, name) in
-        [("df", "default_field"), ("default_operator", "default_operator"), ("analyzer", "analyzer")]
-    {
+    for (parameter, name) in [
+        ("df", "default_field"),
+        ("default_operator", "default_operator"),
+        ("analyzer", "analyzer"),
+    ] {
         if let Some(value) = parameters.text(parameter) {
             query.insert(name.to_owned(), value.into());
         }
@@ -146,7 +147,8 @@ fn track_total_hits(text: &str) -> Result<Value, Refused> {
         "" | "true" => Ok(true.into()),
         "false" => Ok(false.into()),
         number => number.parse::<i64>().map(Value::from).map_err(|_| {
-            let reason = format!("[track_total_hits] is neither true, false nor a number: [{text}]");
+            let reason =
+                format!("[track_total_hits] is neither true, false nor a number: [{text}]");
             Refused::argument(reason)
         }),
     }
@@ -159,7 +161,8 @@ fn sort_key(key: &str) -> Value {
     }
 }
 
-fn source(parameters: &Parameters) -> Option<Value> {
+/// `_source` and its companions; `None` when the URL says nothing of them.
+pub(super) fn source(parameters: &Parameters) -> Option<Value> {
     let includes = parameters.list("_source_includes");
     let excludes = parameters.list("_source_excludes");
     if includes.is_some() || excludes.is_some() {
@@ -188,7 +191,10 @@ mod tests {
     #[test]
     fn what_stands_in_the_url_wins() {
         assert_eq!(
-            asked("size=3&from=1&sort=@timestamp:desc,level&_source=a,b", json!({"size": 10, "query": {}})),
+            asked(
+                "size=3&from=1&sort=@timestamp:desc,level&_source=a,b",
+                json!({"size": 10, "query": {}})
+            ),
             json!({
                 "size": 3, "from": 1, "query": {},
                 "sort": [{"@timestamp": {"order": "desc"}}, "level"], "_source": ["a", "b"],
@@ -200,7 +206,10 @@ mod tests {
                 "query": "level:ERROR", "default_field": "message", "default_operator": "AND", "lenient": true,
             }}})
         );
-        assert_eq!(asked("_source=false&track_total_hits=7", json!({})), json!({"_source": false, "track_total_hits": 7}));
+        assert_eq!(
+            asked("_source=false&track_total_hits=7", json!({})),
+            json!({"_source": false, "track_total_hits": 7})
+        );
         assert_eq!(
             asked("_source_excludes=a", json!({"_source": true})),
             json!({"_source": {"includes": [], "excludes": ["a"]}})

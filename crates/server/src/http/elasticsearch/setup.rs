@@ -81,7 +81,7 @@ pub(super) async fn data_streams(
     name: Option<Name>,
 ) -> Answered {
     let name = name.as_ref().map(|Name(name)| name.as_str());
-    let tables = lake::named(&doors, name, &parameters).await?;
+    let tables = lake::named(&doors, name, lake::Unfound::of(&parameters)?).await?;
     let streams: Vec<Value> = tables.iter().map(data_stream).collect();
     Ok(Reply::ok(json!({"data_streams": streams})))
 }
@@ -109,10 +109,7 @@ fn data_stream(table: &TableName) -> Value {
     })
 }
 
-pub(super) async fn make_data_stream(
-    State(doors): State<OpenDoors>,
-    Name(name): Name,
-) -> Answered {
+pub(super) async fn make_data_stream(State(doors): State<OpenDoors>, Name(name): Name) -> Answered {
     lake::make_table(&doors, &name).await?;
     Ok(Reply::acknowledged())
 }
