@@ -23,7 +23,6 @@ mod indices;
 mod lake;
 mod mapping;
 mod multi;
-mod names;
 mod parameters;
 mod paths;
 mod question;

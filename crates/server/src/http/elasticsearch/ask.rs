@@ -1,51 +1,51 @@
-//! Search bodies to the query engine, by the crate `elastic`.
+//! A search on its way to the crate `elastic`, which makes it a plan over the tables, and back.
 
+use loglake_elastic::{Elastic, ElasticError, SearchRequest};
 use loglake_model::TableName;
 use serde_json::Value;
 
 use super::parameters::Parameters;
 use super::reply::Refused;
 use crate::doors::OpenDoors;
+use crate::metrics::QueryDoor;
 
-/// What the URL says of the form of the answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Form {
-    /// `typed_keys`: aggregations are named with their kind, `sterms#by_level`.
-    pub(super) typed_keys: bool,
-    /// `rest_total_hits_as_int`: the total is a number, as before Elasticsearch 7.
-    pub(super) total_as_number: bool,
+/// What answers searches here.
+pub(super) fn elastic(doors: &OpenDoors) -> Result<Elastic<'_>, Refused> {
+    let engine = doors.engine()?;
+    Ok(Elastic { engine, tenant: &doors.tenant, now_nanos: doors.clock.now().as_nanos() })
 }
 
-impl Form {
-    pub(super) fn of(parameters: &Parameters) -> Result<Self, Refused> {
-        Ok(Self {
-            typed_keys: parameters.flag("typed_keys")?.unwrap_or(false),
-            total_as_number: parameters.flag("rest_total_hits_as_int")?.unwrap_or(false),
-        })
+/// A body with what the URL says.
+pub(super) fn request(
+    doors: &OpenDoors,
+    body: Option<Value>,
+    parameters: &Parameters,
+) -> Result<SearchRequest, Refused> {
+    let parsed = SearchRequest::parse(body.unwrap_or(Value::Null), parameters.pairs());
+    counted(doors, parsed)
+}
+
+/// The same answer; whether the query was begun or refused is counted.
+pub(super) fn counted<T>(doors: &OpenDoors, answer: Result<T, ElasticError>) -> Result<T, Refused> {
+    if answer.is_err() {
+        doors.metrics.query(QueryDoor::Elasticsearch, false);
     }
+    Ok(answer?)
 }
 
 pub(super) async fn search(
-    _doors: &OpenDoors,
-    _tables: &[TableName],
-    _body: Value,
-    _form: Form,
+    doors: &OpenDoors,
+    tables: &[TableName],
+    request: &SearchRequest,
 ) -> Result<Value, Refused> {
-    Err(Refused::argument("stub"))
+    let answer = counted(doors, elastic(doors)?.search(tables, request).await)?;
+    doors.metrics.query(QueryDoor::Elasticsearch, true);
+    Ok(answer)
 }
 
-pub(super) async fn count(
-    _doors: &OpenDoors,
-    _tables: &[TableName],
-    _body: Value,
-) -> Result<u64, Refused> {
-    Ok(0)
-}
-
-pub(super) async fn validate(
-    _doors: &OpenDoors,
-    _tables: &[TableName],
-    _body: Value,
-) -> Result<(), Refused> {
-    Ok(())
+/// Rows of one table, those that wait for their commit included.
+pub(super) async fn count_of(doors: &OpenDoors, table: &TableName) -> Result<u64, Refused> {
+    let request = request(doors, None, &Parameters::default())?;
+    let counted = elastic(doors)?.count(std::slice::from_ref(table), &request).await?;
+    Ok(counted["count"].as_u64().unwrap_or_default())
 }

@@ -5,12 +5,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use loglake_model::Timestamp;
 use serde_json::{Map, Value};
 
-use super::lake;
 use super::parameters::Parameters;
 use super::paths::Index;
 use super::reply::{Answered, Refused, Reply};
-use super::search;
 use super::{CLUSTER, VERSION};
+use super::{ask, lake};
 use crate::doors::OpenDoors;
 
 /// A column: its name, and other names that it goes by.
@@ -33,7 +32,7 @@ pub(super) async fn indices(
     let sizes = lake::sizes(&doors, Some(&names)).await?;
     let mut rows = vec![];
     for size in &sizes {
-        let count = search::count_of(&doors, &size.name).await?;
+        let count = ask::count_of(&doors, &size.name).await?;
         let bytes = Cell::Bytes(size.bytes);
         rows.push(vec![
             "green".into(),
@@ -74,7 +73,7 @@ pub(super) async fn count(
     let names = super::indices::named(&doors, index, &parameters).await?;
     let mut count = 0;
     for name in &names {
-        count += search::count_of(&doors, name).await?;
+        count += ask::count_of(&doors, name).await?;
     }
     let now = doors.clock.now();
     let row = vec![epoch(now).into(), time_of_day(now).into(), count.to_string().into()];

@@ -97,7 +97,7 @@ pub(super) async fn health(
     let shards = match index {
         None => tables.len(),
         Some(Index(expression)) => {
-            match lake::named(&doors, Some(&expression), lake::Unfound::of(&parameters)?).await {
+            match lake::named(&doors, Some(&expression), lake::options(&parameters)?).await {
                 Ok(names) => names.len(),
                 // Elasticsearch waits for an index that is not there, and then says that it did.
                 Err(refused) if refused.status() == StatusCode::NOT_FOUND => {

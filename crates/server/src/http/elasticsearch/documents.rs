@@ -2,13 +2,13 @@
 
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::body::{JsonBody, WholeBody};
 use super::parameters::Parameters;
 use super::paths::{Id, Index};
 use super::reply::{Answered, Refused, Reply};
-use super::{ask, lake};
+use super::{ask, lake, question};
 use crate::doors::OpenDoors;
 use crate::http::bulk;
 
@@ -53,8 +53,7 @@ pub(super) async fn get(
     Index(index): Index,
     Id(id): Id,
 ) -> Answered {
-    let source = super::question::source(&parameters).unwrap_or(Value::Bool(true));
-    let document = found(&doors, &index, &id, &source).await?;
+    let document = found(&doors, &index, &id, &parameters).await?;
     let there = document["found"] == true;
     if method == Method::HEAD {
         return Ok(Reply::there(there));
@@ -71,8 +70,7 @@ pub(super) async fn source(
     Index(index): Index,
     Id(id): Id,
 ) -> Answered {
-    let source = super::question::source(&parameters).unwrap_or(Value::Bool(true));
-    let mut document = found(&doors, &index, &id, &source).await?;
+    let mut document = found(&doors, &index, &id, &parameters).await?;
     let there = document["found"] == true;
     if method == Method::HEAD {
         return Ok(Reply::there(there));
@@ -93,11 +91,11 @@ pub(super) async fn get_many(
 ) -> Answered {
     let index = index.as_ref().map(|Index(index)| index.as_str());
     let wanted = wanted(body.as_ref(), index)?;
-    let of_all = super::question::source(&parameters).unwrap_or(Value::Bool(true));
+    let of_all = parameters.kept(&["_source", "_source_includes", "_source_excludes"]);
     let mut documents = vec![];
     for document in wanted {
-        let source = document.source.as_ref().unwrap_or(&of_all);
-        documents.push(match found(&doors, &document.index, &document.id, source).await {
+        let shown = document.shown(&of_all);
+        documents.push(match found(&doors, &document.index, &document.id, &shown).await {
             Ok(found) => found,
             Err(refused) if refused.status() == StatusCode::NOT_FOUND => {
                 json!({"_index": document.index, "_id": document.id, "error": refused.error()})
@@ -141,29 +139,44 @@ fn one_wanted(document: &Value, index: Option<&str>) -> Result<Wanted, Refused> 
     Ok(Wanted { index: index.to_owned(), id, source: document.get("_source").cloned() })
 }
 
-/// The answer of `_doc/{id}`. Of several records with one id, which may be here, the newest.
-async fn found(doors: &OpenDoors, index: &str, id: &str, source: &Value) -> Result<Value, Refused> {
-    let tables = lake::named(doors, Some(index), lake::Unfound::default()).await?;
-    let body = json!({
-        "query": {"ids": {"values": [id]}},
-        "size": 1,
-        "track_total_hits": false,
-        "_source": source,
-    });
-    let mut answer = ask::search(doors, &tables, body, ask::Form::default()).await?;
-    let hit = answer["hits"]["hits"].get_mut(0).map(Value::take);
-    let Some(Value::Object(hit)) = hit else {
-        return Ok(json!({"_index": index, "_id": id, "found": false}));
+impl Wanted {
+    /// What the answer shows of the document: its own `_source`, else that of the URL.
+    fn shown(&self, of_all: &Parameters) -> Parameters {
+        let joined = |names: &Value| {
+            let names = names.as_array().map(Vec::as_slice).unwrap_or_default();
+            names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
+        };
+        match &self.source {
+            None => of_all.clone(),
+            Some(Value::Object(parts)) => {
+                ["includes", "excludes"].iter().fold(Parameters::default(), |shown, part| {
+                    match parts.get(*part) {
+                        Some(names) => shown.with(&format!("_source_{part}"), joined(names)),
+                        None => shown,
+                    }
+                })
+            }
+            Some(names @ Value::Array(_)) => Parameters::default().with("_source", joined(names)),
+            Some(Value::String(name)) => Parameters::default().with("_source", name.clone()),
+            Some(flag) => Parameters::default().with("_source", flag.to_string()),
+        }
+    }
+}
+
+/// The answer of `_doc/{id}`.
+async fn found(
+    doors: &OpenDoors,
+    index: &str,
+    id: &str,
+    parameters: &Parameters,
+) -> Result<Value, Refused> {
+    let tables = lake::named(doors, Some(index), lake::options(&Parameters::default())?).await?;
+    let [table] = tables.as_slice() else {
+        let reason = format!("[{index}] is not one index, and a document is of one");
+        return Err(Refused::argument(reason));
     };
-    let mut document = Map::from_iter([
-        ("_version".to_owned(), json!(1)),
-        ("_seq_no".to_owned(), json!(0)),
-        ("_primary_term".to_owned(), json!(1)),
-        ("found".to_owned(), json!(true)),
-    ]);
-    let kept = ["_index", "_id", "_source"];
-    document.extend(hit.into_iter().filter(|(name, _)| kept.contains(&name.as_str())));
-    Ok(Value::Object(document))
+    let document = ask::elastic(doors)?.document(table, id, parameters.pairs()).await;
+    ask::counted(doors, document)
 }
 
 #[cfg(test)]

@@ -6,11 +6,10 @@ use loglake_model::TableName;
 use serde_json::{Map, Value, json};
 
 use super::body::JsonBody;
-use super::lake;
-use super::mapping;
 use super::parameters::Parameters;
 use super::paths::{Index, Name};
 use super::reply::{Answered, Refused, Reply};
+use super::{lake, mapping, question};
 use crate::doors::OpenDoors;
 
 /// `PUT /{index}`: makes the table. Columns come of the records, so a mapping in the body changes nothing.
@@ -40,7 +39,7 @@ pub(super) async fn index(
     method: Method,
     Index(index): Index,
 ) -> Answered {
-    let names = lake::named(&doors, Some(&index), lake::Unfound::of(&parameters)?).await;
+    let names = lake::named(&doors, Some(&index), lake::options(&parameters)?).await;
     if method == Method::HEAD {
         return match names {
             Ok(_) => Ok(Reply::there(true)),
@@ -80,7 +79,7 @@ pub(super) async fn named(
     parameters: &Parameters,
 ) -> Result<Vec<TableName>, Refused> {
     let expression = index.as_ref().map(|Index(index)| index.as_str());
-    lake::named(doors, expression, lake::Unfound::of(parameters)?).await
+    lake::named(doors, expression, lake::options(parameters)?).await
 }
 
 /// `_mapping`.
@@ -181,7 +180,7 @@ pub(super) async fn resolve(
     parameters: Parameters,
     Name(name): Name,
 ) -> Answered {
-    let names = lake::named(&doors, Some(&name), lake::Unfound::of(&parameters)?).await?;
+    let names = lake::named(&doors, Some(&name), lake::options(&parameters)?).await?;
     let indices: Vec<Value> =
         names.iter().map(|name| json!({"name": name.as_str(), "attributes": ["open"]})).collect();
     Ok(Reply::ok(json!({"indices": indices, "aliases": [], "data_streams": []})))
@@ -223,13 +222,10 @@ pub(super) async fn field_caps(
     JsonBody(body): JsonBody,
 ) -> Answered {
     let in_body = body.as_ref().and_then(|body| body.get("fields")).map(texts);
-    let fields = parameters.list("fields").or(in_body).ok_or_else(|| {
-        Refused::new(
-            StatusCode::BAD_REQUEST,
-            "action_request_validation_exception",
-            "Validation Failed: 1: no fields specified;",
-        )
-    })?;
+    let fields = parameters
+        .list("fields")
+        .or(in_body)
+        .ok_or_else(|| question::not_valid("no fields specified"))?;
     let types = parameters.list("types").unwrap_or_default();
     let names = named(&doors, index, &parameters).await?;
     let shapes = lake::shapes(&doors, &names).await?;

@@ -6,11 +6,11 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{SchemaRef, UInt64Type};
 use axum::http::StatusCode;
 use futures::TryStreamExt;
+use loglake_elastic::IndexOptions;
 use loglake_model::TableName;
-use loglake_query::{QueryError, QueryRequest, RelationKind};
+use loglake_query::{QueryError, QueryRequest};
 
-use super::names;
-pub(super) use super::names::Unfound;
+use super::parameters::Parameters;
 use super::reply::Refused;
 use crate::doors::OpenDoors;
 use crate::failure::Failure;
@@ -36,14 +36,40 @@ pub(super) async fn tables(doors: &OpenDoors) -> Result<Vec<TableName>, Refused>
 /// The tables that an expression names; `None`: all.
 ///
 /// # Errors
-/// 404 for a name without a table, unless `unfound` says otherwise.
+/// 404 for a name without a table, unless the options say otherwise.
 pub(super) async fn named(
     doors: &OpenDoors,
     expression: Option<&str>,
-    unfound: Unfound,
+    options: IndexOptions,
 ) -> Result<Vec<TableName>, Refused> {
-    let tables = tables(doors).await?;
-    names::resolve(expression, &tables, unfound).map_err(|part| Refused::no_such_index(&part))
+    let tables = tables(doors).await?.into_iter().collect();
+    let now = doors.clock.now().as_nanos();
+    match loglake_elastic::resolve(expression.unwrap_or("_all"), &tables, options, now) {
+        Ok(names) => Ok(names),
+        Err(error) => Err(unfound(error.into())),
+    }
+}
+
+/// The refusal with the members that Elasticsearch names the index in.
+fn unfound(refused: Refused) -> Refused {
+    let reason = refused.error()["reason"].as_str().unwrap_or_default();
+    match reason.strip_prefix("no such index [").and_then(|rest| rest.strip_suffix(']')) {
+        Some(index) => Refused::no_such_index(index),
+        None => refused,
+    }
+}
+
+/// # Errors
+/// 400 for anything but true and false.
+pub(super) fn options(parameters: &Parameters) -> Result<IndexOptions, Refused> {
+    let mut options = IndexOptions::default();
+    if let Some(flag) = parameters.flag("ignore_unavailable")? {
+        options.ignore_unavailable = flag;
+    }
+    if let Some(flag) = parameters.flag("allow_no_indices")? {
+        options.allow_no_indices = flag;
+    }
+    Ok(options)
 }
 
 /// The columns of some tables.

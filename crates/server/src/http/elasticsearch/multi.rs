@@ -5,16 +5,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use futures::{StreamExt, stream};
+use loglake_elastic::IndexOptions;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::ask::{self, Form};
 use super::body::{WholeBody, json};
-use super::lake::{self, Unfound};
 use super::parameters::Parameters;
 use super::paths::Index;
-use super::question;
 use super::reply::{Answered, Refused, Reply};
+use super::{ask, lake, question};
 use crate::doors::OpenDoors;
 
 /// Searches of one request.
@@ -24,11 +23,11 @@ const SEARCHES_MAX: usize = 1_000;
 const AT_ONCE: usize = 3;
 
 /// One search of several.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 struct Asked {
     /// The index expression of the first line, else of the path.
     index: Option<String>,
-    unfound: Unfound,
+    options: IndexOptions,
     body: Value,
 }
 
@@ -39,14 +38,13 @@ pub(super) async fn searches(
     WholeBody(body): WholeBody,
 ) -> Answered {
     question::check_parameters(&parameters, "/_msearch")?;
-    let form = Form::of(&parameters)?;
+    let form = Arc::new(parameters.kept(&question::FORM));
     let index = index.as_ref().map(|Index(index)| index.as_str());
-    let asked = asked(&body, index, Unfound::of(&parameters)?)?;
+    let asked = asked(&body, index, lake::options(&parameters)?)?;
     let began = Instant::now();
-    let doors = Arc::new(doors);
     let answers = stream::iter(asked).map(|asked| {
-        let doors = Arc::clone(&doors);
-        async move { one(&doors, asked, form).await }
+        let (doors, form) = (doors.clone(), Arc::clone(&form));
+        async move { one(&doors, asked, &form).await }
     });
     let answers: Vec<Value> = answers.buffered(AT_ONCE).collect().await;
     let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -54,7 +52,7 @@ pub(super) async fn searches(
 }
 
 /// The answer of one search, also its refusal.
-async fn one(doors: &OpenDoors, asked: Asked, form: Form) -> Value {
+async fn one(doors: &OpenDoors, asked: Asked, form: &Parameters) -> Value {
     match answered(doors, asked, form).await {
         Ok(mut answer) => {
             answer["status"] = StatusCode::OK.as_u16().into();
@@ -64,36 +62,36 @@ async fn one(doors: &OpenDoors, asked: Asked, form: Form) -> Value {
     }
 }
 
-async fn answered(doors: &OpenDoors, asked: Asked, form: Form) -> Result<Value, Refused> {
-    let tables = lake::named(doors, asked.index.as_deref(), asked.unfound).await?;
-    ask::search(doors, &tables, asked.body, form).await
+async fn answered(doors: &OpenDoors, asked: Asked, form: &Parameters) -> Result<Value, Refused> {
+    let request = ask::request(doors, Some(asked.body), form)?;
+    if request.point_in_time().is_some() {
+        return ask::search(doors, &[], &request).await;
+    }
+    let tables = lake::named(doors, asked.index.as_deref(), asked.options).await?;
+    ask::search(doors, &tables, &request).await
 }
 
 /// The searches of the body.
 ///
 /// # Errors
 /// 400 for lines that are no pairs of JSON objects.
-fn asked(body: &[u8], index: Option<&str>, unfound: Unfound) -> Result<Vec<Asked>, Refused> {
+fn asked(body: &[u8], index: Option<&str>, options: IndexOptions) -> Result<Vec<Asked>, Refused> {
     let mut lines: Vec<&[u8]> = body.split(|byte| *byte == b'\n').collect();
     while lines.last().is_some_and(|line| line.trim_ascii().is_empty()) {
         lines.pop();
     }
-    let validation = |reason: &str| {
-        let reason = format!("Validation Failed: 1: {reason};");
-        Refused::new(StatusCode::BAD_REQUEST, "action_request_validation_exception", reason)
-    };
     if lines.is_empty() {
-        return Err(validation("no requests added"));
+        return Err(question::not_valid("no requests added"));
     }
     if lines.len() > 2 * SEARCHES_MAX {
-        return Err(validation(&format!("a request has at most {SEARCHES_MAX} searches")));
+        return Err(question::not_valid(&format!("a request has at most {SEARCHES_MAX} searches")));
     }
     let pairs = lines.chunks(2).map(|pair| match pair {
         [head, body] => {
             let (head, body) = (members(head)?, members(body)?);
-            one_asked(head, body, index, unfound)
+            one_asked(head, body, index, options)
         }
-        _ => Err(validation("the last search has no body")),
+        _ => Err(question::not_valid("the last search has no body")),
     });
     pairs.collect()
 }
@@ -110,7 +108,7 @@ fn one_asked(
     head: Map<String, Value>,
     body: Map<String, Value>,
     index: Option<&str>,
-    mut unfound: Unfound,
+    mut options: IndexOptions,
 ) -> Result<Asked, Refused> {
     let named = match head.get("index").or_else(|| head.get("indices")) {
         None | Some(Value::Null) => None,
@@ -123,10 +121,10 @@ fn one_asked(
     };
     let named = named.filter(|named| !named.is_empty());
     if let Some(flag) = head.get("ignore_unavailable").and_then(Value::as_bool) {
-        unfound.ignore_unavailable = flag;
+        options.ignore_unavailable = flag;
     }
     if let Some(flag) = head.get("allow_no_indices").and_then(Value::as_bool) {
-        unfound.allow_no_indices = flag;
+        options.allow_no_indices = flag;
     }
     Ok(Asked {
         index: named.or_else(|| index.map(str::to_owned)),
@@ -142,14 +140,14 @@ mod tests {
     #[test]
     fn lines_are_pairs_of_where_and_what() {
         let body = b"{\"index\":[\"a\",\"b*\"],\"ignore_unavailable\":true}\n{\"size\":1}\n\n{}\n{}\n{\"size\":2}\n";
-        let found = asked(body, Some("shop"), Unfound::default()).unwrap();
+        let found = asked(body, Some("shop"), IndexOptions::default()).unwrap();
         assert_eq!(found.len(), 3);
         assert_eq!(found[0].index.as_deref(), Some("a,b*"));
-        assert!(found[0].unfound.ignore_unavailable);
+        assert!(found[0].options.ignore_unavailable);
         assert_eq!((found[1].index.as_deref(), &found[1].body), (Some("shop"), &json!({})));
         assert_eq!(found[2].body, json!({"size": 2}));
         for bad in [&b""[..], b"\n\n", b"{}\n", b"{}\n[1]\n", b"{}\nnoise\n"] {
-            assert!(asked(bad, None, Unfound::default()).is_err(), "{bad:?}");
+            assert!(asked(bad, None, IndexOptions::default()).is_err(), "{bad:?}");
         }
     }
 }

@@ -29,6 +29,22 @@ impl Parameters {
         Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
     }
 
+    /// Only those of these names.
+    pub(super) fn kept(&self, names: &[&str]) -> Self {
+        let kept = self.0.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        Self(kept.cloned().collect())
+    }
+
+    /// One more, which counts from now on.
+    pub(super) fn with(mut self, name: &str, value: String) -> Self {
+        self.0.push((name.to_owned(), value));
+        self
+    }
+
+    pub(super) fn pairs(&self) -> &[(String, String)] {
+        &self.0
+    }
+
     /// The last of this name.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         let of_name = self.0.iter().rev().find(|(given, _)| given == name);

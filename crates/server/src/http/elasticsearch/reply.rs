@@ -5,6 +5,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use loglake_elastic::ElasticError;
 use serde_json::{Map, Value, json};
 
 use super::filter_path::FilterPath;
@@ -139,6 +140,20 @@ impl From<Failure> for Refused {
             error: json["error"].take(),
             retry_after: codes::retry_after_seconds(failure.kind()),
         }
+    }
+}
+
+impl From<ElasticError> for Refused {
+    fn from(error: ElasticError) -> Self {
+        // What a query fails with has its status in the one table of kinds.
+        if let ElasticError::Query(error) = error {
+            return Failure::from(error).into();
+        }
+        let status = StatusCode::from_u16(error.status());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut body = error.body();
+        let retry_after = codes::retry_after_seconds(error.kind());
+        Self { status, error: body["error"].take(), retry_after }
     }
 }
 

@@ -2,16 +2,13 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use loglake_model::TableName;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::ask::{self, Form};
 use super::body::JsonBody;
-use super::lake::{self, Unfound};
 use super::parameters::Parameters;
-use super::paths::Index;
+use super::paths::{Id, Index};
 use super::reply::{Answered, Refused, Reply};
-use super::{indices, question, scroll};
+use super::{ask, indices, question};
 use crate::doors::OpenDoors;
 
 /// `_search`, of all tables or of those the path names.
@@ -22,8 +19,7 @@ pub(super) async fn search(
     JsonBody(body): JsonBody,
 ) -> Answered {
     question::check_parameters(&parameters, "/_search")?;
-    let answer = answered(&doors, &parameters, index, body).await?;
-    Ok(Reply::ok(answer))
+    Ok(Reply::ok(answered(&doors, &parameters, index, body).await?))
 }
 
 async fn answered(
@@ -32,22 +28,21 @@ async fn answered(
     index: Option<Index>,
     body: Option<Value>,
 ) -> Result<Value, Refused> {
-    let form = Form::of(parameters)?;
-    let mut body = question::with_parameters(body, parameters)?;
-    if let Some(pit) = body.as_object_mut().and_then(|body| body.remove("pit")) {
+    let request = ask::request(doors, body, parameters)?;
+    if request.point_in_time().is_some() {
         if index.is_some() {
             let reason = "[indices] cannot be used with point in time. Do not specify any index with point in time.";
-            let reason = format!("Validation Failed: 1: {reason};");
-            let kind = "action_request_validation_exception";
-            return Err(Refused::new(StatusCode::BAD_REQUEST, kind, reason));
+            return Err(question::not_valid(reason));
         }
-        return scroll::search_at(doors, &pit, body, form).await;
+        return ask::search(doors, &[], &request).await;
     }
-    let expression = index.as_ref().map(|Index(index)| index.as_str());
-    let tables = lake::named(doors, expression, Unfound::of(parameters)?).await?;
+    let tables = indices::named(doors, index, parameters).await?;
     match parameters.text("scroll") {
-        Some(keep_alive) => scroll::begin(doors, &tables, body, keep_alive, form).await,
-        None => ask::search(doors, &tables, body, form).await,
+        None => ask::search(doors, &tables, &request).await,
+        Some(keep_alive) => {
+            let answer = ask::elastic(doors)?.search_scroll(&tables, &request, keep_alive).await;
+            ask::counted(doors, answer)
+        }
     }
 }
 
@@ -73,7 +68,7 @@ pub(super) async fn search_asynchronously(
 }
 
 /// `_async_search/{id}`: see [`search_asynchronously`].
-pub(super) async fn no_asynchronous(super::paths::Id(id): super::paths::Id) -> Refused {
+pub(super) async fn no_asynchronous(Id(id): Id) -> Refused {
     Refused::new(StatusCode::NOT_FOUND, "resource_not_found_exception", id)
 }
 
@@ -85,18 +80,10 @@ pub(super) async fn count(
     JsonBody(body): JsonBody,
 ) -> Answered {
     question::check_parameters(&parameters, "/_count")?;
-    let mut body = body.unwrap_or_else(|| Value::Object(Map::new()));
-    if let (Some(query), Some(members)) = (question::query(&parameters)?, body.as_object_mut()) {
-        members.insert("query".to_owned(), query);
-    }
+    let request = ask::request(&doors, body, &parameters)?;
     let tables = indices::named(&doors, index, &parameters).await?;
-    let count = ask::count(&doors, &tables, body).await?;
-    Ok(Reply::ok(json!({"count": count, "_shards": indices::shards(tables.len())})))
-}
-
-/// Rows of one table, those that wait for their commit included.
-pub(super) async fn count_of(doors: &OpenDoors, table: &TableName) -> Result<u64, Refused> {
-    ask::count(doors, std::slice::from_ref(table), json!({})).await
+    let answer = ask::elastic(&doors)?.count(&tables, &request).await;
+    Ok(Reply::ok(ask::counted(&doors, answer)?))
 }
 
 /// `_validate/query`.
@@ -107,22 +94,10 @@ pub(super) async fn validate(
     JsonBody(body): JsonBody,
 ) -> Answered {
     question::check_parameters(&parameters, "/_validate/query")?;
-    let mut body = body.unwrap_or_else(|| Value::Object(Map::new()));
-    if let (Some(query), Some(members)) = (question::query(&parameters)?, body.as_object_mut()) {
-        members.insert("query".to_owned(), query);
-    }
+    let body = body.unwrap_or(Value::Null);
     let tables = indices::named(&doors, index, &parameters).await?;
-    let refused = ask::validate(&doors, &tables, body).await;
-    let mut answer = json!({"_shards": indices::shards(1), "valid": refused.is_ok()});
-    if parameters.flag("explain")? == Some(true) {
-        let why = refused.err().map(|refused| refused.error()["reason"].clone());
-        let explained = tables.iter().map(|table| match &why {
-            Some(why) => json!({"index": table.as_str(), "valid": false, "error": why}),
-            None => json!({"index": table.as_str(), "valid": true}),
-        });
-        answer["explanations"] = explained.collect();
-    }
-    Ok(Reply::ok(answer))
+    let answer = ask::elastic(&doors)?.validate(&tables, &body, parameters.pairs()).await;
+    Ok(Reply::ok(ask::counted(&doors, answer)?))
 }
 
 /// `_search/template`, `_sql`, `_eql/search`, `_query`, …: other languages than the search body's.

@@ -81,7 +81,7 @@ pub(super) async fn data_streams(
     name: Option<Name>,
 ) -> Answered {
     let name = name.as_ref().map(|Name(name)| name.as_str());
-    let tables = lake::named(&doors, name, lake::Unfound::of(&parameters)?).await?;
+    let tables = lake::named(&doors, name, lake::options(&parameters)?).await?;
     let streams: Vec<Value> = tables.iter().map(data_stream).collect();
     Ok(Reply::ok(json!({"data_streams": streams})))
 }
