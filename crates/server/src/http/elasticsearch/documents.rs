@@ -119,10 +119,8 @@ fn wanted(body: Option<&Value>, index: Option<&str>) -> Result<Vec<Wanted>, Refu
     let members = |name: &str| body.get(name).and_then(Value::as_array).map(Vec::as_slice);
     let documents = members("docs").or_else(|| members("ids")).unwrap_or_default();
     if documents.is_empty() || documents.len() > DOCUMENTS_MAX {
-        let reason =
-            format!("Validation Failed: 1: docs or ids name 1 to {DOCUMENTS_MAX} documents;");
-        let kind = "action_request_validation_exception";
-        return Err(Refused::new(StatusCode::BAD_REQUEST, kind, reason));
+        let problem = format!("docs or ids name 1 to {DOCUMENTS_MAX} documents");
+        return Err(question::not_valid(&problem));
     }
     documents.iter().map(|document| one_wanted(document, index)).collect()
 }

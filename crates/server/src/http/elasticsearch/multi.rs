@@ -128,7 +128,7 @@ fn one_asked(
     }
     Ok(Asked {
         index: named.or_else(|| index.map(str::to_owned)),
-        unfound,
+        options,
         body: Value::Object(body),
     })
 }
