@@ -19,7 +19,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use futures::{StreamExt, future, stream};
+use futures::{FutureExt, StreamExt, future, stream};
 use loglake_ingest::RequestKey;
 use loglake_model::{ErrorKind, TableName};
 use loglake_receive::{BulkReader, DecodeContext, Document, decode_documents};
@@ -100,7 +100,7 @@ pub(super) async fn one_document(
     if let Some(key) = headers.get(crate::keyed::HEADER) {
         kept.insert(crate::keyed::HEADER, key.clone());
     }
-    let items = items(doors, None, &kept, Body::from(body)).await?;
+    let items = items(doors, None, &kept, Body::from(body)).boxed().await?;
     let answer = serde_json::to_value(BulkAnswer::new(Duration::ZERO, items));
     let mut answer = answer.map_err(|e| Failure::new(ErrorKind::Internal, e.to_string()))?;
     Ok(answer["items"][0]["create"].take())

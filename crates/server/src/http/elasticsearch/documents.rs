@@ -173,8 +173,7 @@ async fn found(
         let reason = format!("[{index}] is not one index, and a document is of one");
         return Err(Refused::argument(reason));
     };
-    let document = ask::elastic(doors)?.document(table, id, parameters.pairs()).await;
-    ask::counted(doors, document)
+    ask::document(doors, table, id, parameters).await
 }
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
 //! The lake as Elasticsearch's clients see it: a table is an index.
+//!
+//! Futures are boxed here and in [`super::ask`]: what lies below is deep, and each of the many routes
+//! would have it checked again when this crate is compiled.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +9,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{SchemaRef, UInt64Type};
 use axum::http::StatusCode;
 use futures::TryStreamExt;
+use futures::future::BoxFuture;
 use loglake_elastic::IndexOptions;
 use loglake_model::TableName;
 use loglake_query::{QueryError, QueryRequest};
@@ -18,6 +22,9 @@ use crate::failure::Failure;
 /// The committed part of every table. Rows that wait for their commit are counted by searches.
 const SIZES: &str = "SELECT table_name, table_id, files, rows, bytes FROM lake.tables";
 
+/// What comes of asking the lake.
+pub(super) type Asked<'a, T> = BoxFuture<'a, Result<T, Refused>>;
+
 /// What a table holds in files.
 #[derive(Clone, Debug)]
 pub(super) struct Size {
@@ -28,9 +35,11 @@ pub(super) struct Size {
 }
 
 /// All tables, by name.
-pub(super) async fn tables(doors: &OpenDoors) -> Result<Vec<TableName>, Refused> {
-    let engine = doors.engine()?;
-    Ok(engine.tables(&doors.tenant).await.map_err(Failure::from)?)
+pub(super) fn tables(doors: &OpenDoors) -> Asked<'_, Vec<TableName>> {
+    Box::pin(async {
+        let engine = doors.engine()?;
+        Ok(engine.tables(&doors.tenant).await.map_err(Failure::from)?)
+    })
 }
 
 /// The tables that an expression names; `None`: all.
@@ -73,34 +82,38 @@ pub(super) fn options(parameters: &Parameters) -> Result<IndexOptions, Refused> 
 }
 
 /// The columns of some tables.
-pub(super) async fn shapes(
-    doors: &OpenDoors,
-    names: &[TableName],
-) -> Result<BTreeMap<TableName, SchemaRef>, Refused> {
-    let shapes = doors.engine()?.shapes(&doors.tenant, names).await;
-    Ok(shapes.map_err(Failure::from)?)
+pub(super) fn shapes<'a>(
+    doors: &'a OpenDoors,
+    names: &'a [TableName],
+) -> Asked<'a, BTreeMap<TableName, SchemaRef>> {
+    Box::pin(async {
+        let shapes = doors.engine()?.shapes(&doors.tenant, names).await;
+        Ok(shapes.map_err(Failure::from)?)
+    })
 }
 
 /// Rows and bytes of all tables, or of some.
-pub(super) async fn sizes(
-    doors: &OpenDoors,
-    names: Option<&[TableName]>,
-) -> Result<Vec<Size>, Refused> {
-    let request = QueryRequest {
-        tenant: doors.tenant.clone(),
-        sql: SIZES.to_owned(),
-        parameters: vec![],
-        timeout: None,
-    };
-    let answer = doors.engine()?.run(request).await.map_err(Failure::from)?;
-    let batches: Vec<RecordBatch> =
-        answer.stream.try_collect().await.map_err(|e| Failure::from(QueryError::from(e)))?;
-    let mut sizes: Vec<Size> = batches.iter().flat_map(sizes_of).collect();
-    if let Some(names) = names {
-        sizes.retain(|size| names.contains(&size.name));
-    }
-    sizes.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(sizes)
+pub(super) fn sizes<'a>(
+    doors: &'a OpenDoors,
+    names: Option<&'a [TableName]>,
+) -> Asked<'a, Vec<Size>> {
+    Box::pin(async move {
+        let request = QueryRequest {
+            tenant: doors.tenant.clone(),
+            sql: SIZES.to_owned(),
+            parameters: vec![],
+            timeout: None,
+        };
+        let answer = doors.engine()?.run(request).await.map_err(Failure::from)?;
+        let batches: Vec<RecordBatch> =
+            answer.stream.try_collect().await.map_err(|e| Failure::from(QueryError::from(e)))?;
+        let mut sizes: Vec<Size> = batches.iter().flat_map(sizes_of).collect();
+        if let Some(names) = names {
+            sizes.retain(|size| names.contains(&size.name));
+        }
+        sizes.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(sizes)
+    })
 }
 
 fn sizes_of(batch: &RecordBatch) -> Vec<Size> {
@@ -125,14 +138,17 @@ fn sizes_of(batch: &RecordBatch) -> Vec<Size> {
 ///
 /// # Errors
 /// 400 for a name that no table can have.
-pub(super) async fn make_table(doors: &OpenDoors, name: &str) -> Result<bool, Refused> {
-    let table = TableName::new(name).map_err(|error| {
-        Refused::new(StatusCode::BAD_REQUEST, "invalid_index_name_exception", error.to_string())
-    })?;
-    let ingester = doors.ingester()?;
-    if ingester.has_table(&doors.tenant, &table).await.map_err(Failure::from)? {
-        return Ok(false);
-    }
-    ingester.table(&doors.tenant, &table).await.map_err(Failure::from)?;
-    Ok(true)
+pub(super) fn make_table<'a>(doors: &'a OpenDoors, name: &'a str) -> Asked<'a, bool> {
+    Box::pin(async move {
+        let table = TableName::new(name).map_err(|error| {
+            let kind = "invalid_index_name_exception";
+            Refused::new(StatusCode::BAD_REQUEST, kind, error.to_string())
+        })?;
+        let ingester = doors.ingester()?;
+        if ingester.has_table(&doors.tenant, &table).await.map_err(Failure::from)? {
+            return Ok(false);
+        }
+        ingester.table(&doors.tenant, &table).await.map_err(Failure::from)?;
+        Ok(true)
+    })
 }

@@ -25,8 +25,7 @@ pub(super) async fn next(
     let id = in_body("scroll_id").or(id.map(|Id(id)| id)).or_else(|| in_url("scroll_id"));
     let id = id.ok_or_else(|| question::not_valid("scrollId is missing"))?;
     let keep_alive = in_body("scroll").or_else(|| in_url("scroll"));
-    let answer = ask::elastic(&doors)?.scroll(&id, keep_alive.as_deref()).await;
-    let mut answer = ask::counted(&doors, answer)?;
+    let mut answer = ask::scroll(&doors, &id, keep_alive.as_deref()).await?;
     if parameters.flag("rest_total_hits_as_int")? == Some(true)
         && let Some(total) = answer["hits"]["total"].get("value").cloned()
     {
@@ -72,8 +71,7 @@ async fn opened(
     let keep_alive =
         keep_alive.ok_or_else(|| question::not_valid("[keep_alive] is not specified"))?;
     let tables = indices::named(doors, Some(index), parameters).await?;
-    let opened = ask::elastic(doors)?.open_point_in_time(&tables, keep_alive);
-    let mut opened = ask::counted(doors, opened)?;
+    let mut opened = ask::open_point_in_time(doors, &tables, keep_alive)?;
     opened["_shards"] = indices::shards(tables.len());
     Ok(opened)
 }

@@ -39,10 +39,7 @@ async fn answered(
     let tables = indices::named(doors, index, parameters).await?;
     match parameters.text("scroll") {
         None => ask::search(doors, &tables, &request).await,
-        Some(keep_alive) => {
-            let answer = ask::elastic(doors)?.search_scroll(&tables, &request, keep_alive).await;
-            ask::counted(doors, answer)
-        }
+        Some(keep_alive) => ask::search_scroll(doors, &tables, &request, keep_alive).await,
     }
 }
 
@@ -82,8 +79,7 @@ pub(super) async fn count(
     question::check_parameters(&parameters, "/_count")?;
     let request = ask::request(&doors, body, &parameters)?;
     let tables = indices::named(&doors, index, &parameters).await?;
-    let answer = ask::elastic(&doors)?.count(&tables, &request).await;
-    Ok(Reply::ok(ask::counted(&doors, answer)?))
+    Ok(Reply::ok(ask::count(&doors, &tables, &request).await?))
 }
 
 /// `_validate/query`.
@@ -96,8 +92,7 @@ pub(super) async fn validate(
     question::check_parameters(&parameters, "/_validate/query")?;
     let body = body.unwrap_or(Value::Null);
     let tables = indices::named(&doors, index, &parameters).await?;
-    let answer = ask::elastic(&doors)?.validate(&tables, &body, parameters.pairs()).await;
-    Ok(Reply::ok(ask::counted(&doors, answer)?))
+    Ok(Reply::ok(ask::validate(&doors, &tables, &body, &parameters).await?))
 }
 
 /// `_search/template`, `_sql`, `_eql/search`, `_query`, …: other languages than the search body's.
