@@ -1,4 +1,4 @@
-//! Which tables there are and what columns they have, for doors whose protocols ask before they search.
+//! What columns tables have, for doors whose protocols ask before they search.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,6 @@ use crate::QueryError;
 use crate::statement::Named;
 
 impl QueryEngine {
-    /// The tenant's tables, by name.
-    pub async fn tables(&self, tenant: &TenantName) -> Result<Vec<TableName>, QueryError> {
-        let mut tables = self.reader.catalog().tables(tenant).await?;
-        tables.sort();
-        Ok(tables)
-    }
-
     /// The columns of those of `names` that are there, as queries see them.
     pub async fn shapes(
         &self,

@@ -3,7 +3,7 @@
 //! Futures are boxed here and in [`super::ask`]: what lies below is deep, and each of the many routes
 //! would have it checked again when this crate is compiled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{SchemaRef, UInt64Type};
@@ -35,7 +35,7 @@ pub(super) struct Size {
 }
 
 /// All tables, by name.
-pub(super) fn tables(doors: &OpenDoors) -> Asked<'_, Vec<TableName>> {
+pub(super) fn tables(doors: &OpenDoors) -> Asked<'_, BTreeSet<TableName>> {
     Box::pin(async {
         let engine = doors.engine()?;
         Ok(engine.tables(&doors.tenant).await.map_err(Failure::from)?)
@@ -51,7 +51,7 @@ pub(super) async fn named(
     expression: Option<&str>,
     options: IndexOptions,
 ) -> Result<Vec<TableName>, Refused> {
-    let tables = tables(doors).await?.into_iter().collect();
+    let tables = tables(doors).await?;
     let now = doors.clock.now().as_nanos();
     match loglake_elastic::resolve(expression.unwrap_or("_all"), &tables, options, now) {
         Ok(names) => Ok(names),
