@@ -6,10 +6,12 @@
 //! | `has_token(text, 'word')` | the text has these characters, and no word goes on before or after them |
 //! | `match(text, 'two words')` | the text has each of the words, in whatever order and case |
 //! | `match_phrase(text, 'two words')` | the text has the words one after the other, in whatever case |
+//! | `time_bucket(…)` | the beginning of the interval around a time: [`rounding`] |
 //!
-//! Token indexes narrow all three ([`crate::search`]); here they are decided row by row.
+//! Token indexes narrow the first three ([`crate::search`]); here they are decided row by row.
 
 mod percentile;
+mod rounding;
 
 use std::sync::Arc;
 
@@ -18,12 +20,14 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{
-    AggregateUDF, ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    AggregateUDF, ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility, lit,
 };
 
 use self::percentile::Percentile;
+pub use self::rounding::{Interval, Rounding};
 
 pub(crate) const HAS_TOKEN: &str = "has_token";
 pub(crate) const MATCH: &str = "match";
@@ -32,10 +36,23 @@ pub(crate) const MATCH_PHRASE: &str = "match_phrase";
 /// Makes the functions known.
 pub(crate) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     registry.register_udaf(Arc::new(AggregateUDF::from(Percentile::new())))?;
+    registry.register_udf(Arc::new(ScalarUDF::from(rounding::TimeBucket::new())))?;
     for test in [Test::HasToken, Test::Match, Test::MatchPhrase] {
         registry.register_udf(Arc::new(ScalarUDF::from(WordFunction::new(test))))?;
     }
     Ok(())
+}
+
+/// A percentile (0 to 1) of numbers (`Float64`), for who builds plans.
+pub fn percentile(value: Expr, percentile: f64) -> Expr {
+    Expr::AggregateFunction(AggregateFunction::new_udf(
+        Arc::new(AggregateUDF::from(Percentile::new())),
+        vec![value.clone(), lit(percentile)],
+        false,
+        None,
+        vec![value.sort(true, false)],
+        None,
+    ))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
