@@ -15,13 +15,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ingest", &["model", "format", "wal", "table", "coord"]),
     ("query", &["model", "format", "wal", "table", "coord"]),
     ("maintain", &["model", "format", "table", "wal", "coord"]),
-    ("server", &["model", "receive", "table", "coord", "ingest", "query"]),
+    ("elastic", &["model", "receive", "query"]),
+    ("server", &["model", "receive", "table", "coord", "ingest", "query", "elastic"]),
     ("sim", &["model", "format", "wal", "table", "coord", "ingest", "query", "maintain"]),
     (
         "loglake",
         &[
             "model", "receive", "format", "wal", "table", "coord", "ingest", "query", "maintain",
-            "server",
+            "elastic", "server",
         ],
     ),
 ];

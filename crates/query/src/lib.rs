@@ -25,6 +25,7 @@ mod lookups;
 mod memory;
 mod newest;
 mod partial;
+pub mod plan_functions;
 mod prune;
 mod read_only;
 mod reader;
