@@ -7,6 +7,7 @@ mod pipelines;
 
 use serde_json::{Map, Value};
 
+pub(super) use self::pipelines::is_or_has;
 use super::body::{Body, direction, refused, token};
 use super::request::{Agg, Aggs, Buckets, Direction, Kind, Order, OrderBy, Single};
 use crate::ElasticError;

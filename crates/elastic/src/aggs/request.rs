@@ -83,8 +83,7 @@ pub(super) struct Terms {
 pub(super) enum Choice {
     Values(Vec<Value>),
     Regex(String),
-    /// Those whose hash is this one's modulo so many.
-    Partition { number: u64, of: u64 },
+    Partition,
 }
 
 #[derive(Clone, Debug)]

@@ -97,13 +97,7 @@ fn choice(body: &mut Body<'_>, key: &str) -> Result<Option<Choice>> {
         None => return Ok(None),
         Some(Value::String(regex)) => Choice::Regex(regex),
         Some(Value::Array(values)) => Choice::Values(values),
-        Some(Value::Object(parts)) if key == "include" => {
-            let part = |key: &str| parts.get(key).and_then(Value::as_u64);
-            match (part("partition"), part("num_partitions")) {
-                (Some(number), Some(of)) if number < of => Choice::Partition { number, of },
-                _ => return Err(body.failed(key)),
-            }
-        }
+        Some(Value::Object(parts)) if parts.contains_key("num_partitions") => Choice::Partition,
         Some(_) => return Err(body.failed(key)),
     }))
 }

@@ -165,7 +165,7 @@ fn path(text: &str) -> Option<Path> {
 }
 
 /// Whether a step names an aggregation, or one of its values.
-pub(super) fn is_or_has(step: &str, name: &str) -> bool {
+pub(in crate::aggs) fn is_or_has(step: &str, name: &str) -> bool {
     step.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 

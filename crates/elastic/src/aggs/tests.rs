@@ -1,0 +1,1 @@
+//! Aggregations over a table in memory, with answers checked by hand.
