@@ -46,7 +46,7 @@ mod views;
 
 pub use answer::QueryAnswer;
 pub use engine::{
-    Described, QueryDeps, QueryEngine, QueryRequest, QuerySettings, Relation, RelationKind,
+    Described, PlanQuery, PlanSnapshot, PlansRequest, QueryDeps, QueryEngine, QueryRequest, QuerySettings, Relation, RelationKind,
 };
 pub use error::QueryError;
 pub use functions::{Interval, Rounding, percentile};
