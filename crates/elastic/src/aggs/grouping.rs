@@ -144,9 +144,6 @@ fn chosen(choice: &Choice, key: &Expr, source: &Source, kind: Kind) -> Result<Ex
             // The whole term is meant; Lucene's own operators are none of these.
             Ok(regexp_like(key.clone(), lit(format!("^(?:{regex})$")), None))
         }
-        Choice::Partition => {
-            Err(ElasticError::unsupported("partitions of terms: page through them with [composite]"))
-        }
         Choice::Regex(_) => Err(ElasticError::illegal_argument(format!(
             "Aggregation cannot support regular expression style include/exclude settings as they can \
              only be applied to string fields. Use an array of values for include/exclude clauses of \

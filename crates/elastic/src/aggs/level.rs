@@ -240,10 +240,10 @@ impl<'a> Level<'a> {
         let mut ranked = vec![is_bucket.clone().sort(false, false)];
         ranked.extend(sorts);
         let rank = row_number().partition_by(around.to_vec()).order_by(ranked).build()?;
-        windows.push(rank.alias("place"));
         let size = u64::try_from(size).unwrap_or(u64::MAX);
         let wanted = col("place").lt_eq(lit(size)).or(datafusion::logical_expr::not(is_bucket));
-        Ok(plan.window(windows)?.filter(wanted)?)
+        // Of one order are the windows of a plan's node: these have none.
+        Ok(plan.window(windows)?.window(vec![rank.alias("place")])?.filter(wanted)?)
     }
 
     fn sorts(&self, order: &Order, own: &[Expr]) -> Vec<SortExpr> {

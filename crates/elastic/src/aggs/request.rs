@@ -83,7 +83,6 @@ pub(super) struct Terms {
 pub(super) enum Choice {
     Values(Vec<Value>),
     Regex(String),
-    Partition,
 }
 
 #[derive(Clone, Debug)]

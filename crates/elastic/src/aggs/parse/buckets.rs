@@ -97,7 +97,12 @@ fn choice(body: &mut Body<'_>, key: &str) -> Result<Option<Choice>> {
         None => return Ok(None),
         Some(Value::String(regex)) => Choice::Regex(regex),
         Some(Value::Array(values)) => Choice::Values(values),
-        Some(Value::Object(parts)) if parts.contains_key("num_partitions") => Choice::Partition,
+        Some(Value::Object(parts)) if parts.contains_key("num_partitions") => {
+            return Err(ElasticError::unsupported(format!(
+                "partitions of terms in [{}]: page through them with [composite]",
+                body.name
+            )));
+        }
         Some(_) => return Err(body.failed(key)),
     }))
 }
