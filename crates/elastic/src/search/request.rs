@@ -330,8 +330,8 @@ impl Search {
             return;
         }
         if let Query::Bool(query) = &mut self.query {
-            let Bool { must, filter, should, .. } = query.as_mut();
-            let only_scores = query.minimum.is_none() && !(must.is_empty() && filter.is_empty());
+            let Bool { must, filter, should, minimum, .. } = query.as_mut();
+            let only_scores = minimum.is_none() && !(must.is_empty() && filter.is_empty());
             if only_scores {
                 should.clear();
             }
