@@ -141,7 +141,8 @@ fn chosen(choice: &Choice, key: &Expr, source: &Source, kind: Kind) -> Result<Ex
             Ok(key.clone().in_list(values.collect::<Result<_>>()?, false))
         }
         Choice::Regex(regex) if is_text => {
-            // The whole term is meant; Lucene's own operators are none of these.
+            // The whole term is meant.
+            let regex = crate::lucene::regexp(regex)?;
             Ok(regexp_like(key.clone(), lit(format!("^(?:{regex})$")), None))
         }
         Choice::Regex(_) => Err(ElasticError::illegal_argument(format!(

@@ -11,17 +11,17 @@ use super::keys::{Key, keys_of};
 use super::level::Place;
 use super::request::TopHits;
 use crate::fields::col;
-use crate::hits::Index;
+use crate::hits::{Index, sort_column};
 use crate::{ElasticError, Fields};
 
 type Result<T> = std::result::Result<T, ElasticError>;
 
-/// Columns beside those of the index, which no field is called.
+/// Columns beside those of the index, which are not of a hit's source.
 fn key_column(at: usize) -> String {
-    format!("\u{1}k{at}")
+    format!("__key{at}")
 }
 
-const RANK: &str = "\u{1}rank";
+const RANK: &str = "__rank";
 
 /// The rows of all buckets at a place.
 ///
@@ -29,7 +29,10 @@ const RANK: &str = "\u{1}rank";
 /// When they cannot be sorted so.
 pub(super) fn plan(top: &TopHits, place: &Place, fields: &Fields) -> Result<LogicalPlan> {
     let sorts = sorts(top, fields)?;
-    let shown = top.options.columns(fields);
+    let mut shown = top.options.columns(fields);
+    for (at, key) in top.sort.0.iter().enumerate() {
+        shown.push(key.value(fields, None)?.alias(sort_column(at)));
+    }
     let mut plan = LogicalPlanBuilder::from(place.rows.clone());
     if let Some(filter) = conjunction(place.filters.iter().cloned()) {
         plan = plan.filter(filter)?;
@@ -80,7 +83,7 @@ pub(super) fn read(
             None => Ok(vec![Key::Null; batch.num_rows()]),
         });
         let columns: Vec<Vec<Key>> = columns.collect::<Result<_>>()?;
-        let hits = top.options.hits(std::slice::from_ref(batch), index)?;
+        let hits = top.options.sorted_hits(std::slice::from_ref(batch), index, top.sort.0.len())?;
         for (row, hit) in hits.into_iter().enumerate() {
             let within = columns.iter().map(|column| column[row].clone()).collect();
             found.entry(within).or_default().push(hit);
