@@ -181,7 +181,7 @@ pub(super) fn rounding(by: &DateHistogram) -> Result<Rounding> {
 fn date_histogram(by: &DateHistogram, fields: &Fields, context: &Context) -> Result<Grouping> {
     let time = values::time(&by.source, fields, "date_histogram")?;
     let key = rounding(by)?.of(time.clone());
-    let rows = time.is_not_null();
+    let rows = time.clone().is_not_null();
     let Some(bounds) = &by.hard_bounds else { return Ok(Grouping::by(key, Some(rows))) };
     let bound = |value: &Option<serde_json::Value>| -> Result<Option<i64>> {
         let Some(value) = value else { return Ok(None) };
@@ -190,7 +190,9 @@ fn date_histogram(by: &DateHistogram, fields: &Fields, context: &Context) -> Res
     };
     let mut rows = rows;
     if let Some(min) = bound(&bounds.0)? {
-        rows = rows.and(key.clone().gt_eq(lit(min)));
+        // The second by the first, for files and pages that it leaves closed.
+        let begins = values::time_literal(min.saturating_mul(1_000));
+        rows = rows.and(key.clone().gt_eq(lit(min))).and(time.gt_eq(begins));
     }
     if let Some(max) = bound(&bounds.1)? {
         rows = rows.and(key.clone().lt(lit(max)));
