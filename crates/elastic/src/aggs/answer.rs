@@ -162,7 +162,9 @@ impl Many {
         let buckets = match self.keyed {
             true => {
                 let named = self.buckets.iter();
-                Value::Object(named.map(|bucket| (bucket.name.clone(), bucket.json(typed))).collect())
+                Value::Object(
+                    named.map(|bucket| (bucket.name.clone(), bucket.json(typed))).collect(),
+                )
             }
             false => self.buckets.iter().map(|bucket| bucket.json(typed)).collect(),
         };

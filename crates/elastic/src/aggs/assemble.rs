@@ -58,7 +58,8 @@ impl<'a> Assembly<'a> {
             let answered = match &agg.kind {
                 Kind::Pipeline(_) => continue,
                 Kind::Metric(metric) => {
-                    let Some(metric_plan) = node.metrics.iter().find(|other| other.name == agg.name)
+                    let Some(metric_plan) =
+                        node.metrics.iter().find(|other| other.name == agg.name)
                     else {
                         continue;
                     };
@@ -80,9 +81,10 @@ impl<'a> Assembly<'a> {
                     ("top_hits", Answer::Metric(hits))
                 }
                 Kind::Buckets(buckets) => {
-                    let child = node.children.iter().find(|child| {
-                        child.agg.is_some_and(|inner| inner.name == agg.name)
-                    });
+                    let child = node
+                        .children
+                        .iter()
+                        .find(|child| child.agg.is_some_and(|inner| inner.name == agg.name));
                     let Some(child) = child else { continue };
                     (self.typed(buckets), self.buckets(child, agg, buckets, within)?)
                 }
@@ -156,7 +158,8 @@ impl<'a> Assembly<'a> {
     }
 
     fn terms(&self, node: &Node<'_>, by: &Terms, within: &[Key]) -> Result<Many> {
-        let shown: Vec<Shown> = by.sources.iter().map(|source| self.shown(source)).collect::<Result<_>>()?;
+        let shown: Vec<Shown> =
+            by.sources.iter().map(|source| self.shown(source)).collect::<Result<_>>()?;
         let mut buckets = vec![];
         for found in self.found(node, within) {
             if found.count < by.min_doc_count {

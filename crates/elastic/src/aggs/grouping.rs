@@ -50,9 +50,17 @@ pub(super) struct GroupKey {
 pub(super) enum Cut {
     All,
     /// The first by an order.
-    Top { size: usize, order: Order, min_doc_count: u64 },
+    Top {
+        size: usize,
+        order: Order,
+        min_doc_count: u64,
+    },
     /// The first by their keys that come after some.
-    Page { size: usize, sorts: Vec<PageSort>, after: Option<Vec<Key>> },
+    Page {
+        size: usize,
+        sorts: Vec<PageSort>,
+        after: Option<Vec<Key>>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

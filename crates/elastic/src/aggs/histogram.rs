@@ -77,7 +77,8 @@ pub(super) fn filled_times(
             return Err(ElasticError::too_many_buckets(buckets_max));
         }
         let next = at.checked_mul(1_000).and_then(|micros| rounding.next(micros));
-        let Some(next) = next.map(|micros| micros.div_euclid(1_000)).filter(|next| *next > at) else {
+        let Some(next) = next.map(|micros| micros.div_euclid(1_000)).filter(|next| *next > at)
+        else {
             break;
         };
         at = next;

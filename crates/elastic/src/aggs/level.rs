@@ -12,7 +12,8 @@ use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
-    Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr, WindowFunctionDefinition, lit, when,
+    Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr, WindowFunctionDefinition,
+    lit, when,
 };
 
 use super::grouping::{Cut, GroupKey, PageSort};
@@ -59,7 +60,8 @@ impl Place {
 fn restricted(node: &Node<'_>, found: &Table) -> Vec<Expr> {
     let mut filters = vec![];
     for (at, key) in node.grouping.keys.iter().enumerate() {
-        let mut values: Vec<&Key> = found.buckets().filter_map(|bucket| bucket.keys.get(at)).collect();
+        let mut values: Vec<&Key> =
+            found.buckets().filter_map(|bucket| bucket.keys.get(at)).collect();
         values.sort_unstable();
         values.dedup();
         if values.len() > RESTRICTED_MAX || key.is_list {
@@ -113,7 +115,9 @@ impl<'a> Level<'a> {
         let grouped = self.grouped(filters.into_iter().collect(), &self.states)?;
         let wanted = match &self.last().grouping.cut {
             Cut::All => grouped.limit(0, Some(self.rows_max + 1))?,
-            Cut::Page { size, sorts, after } => self.page(grouped, *size, sorts, after.as_deref())?,
+            Cut::Page { size, sorts, after } => {
+                self.page(grouped, *size, sorts, after.as_deref())?
+            }
             Cut::Top { size, order, min_doc_count } => {
                 self.top(grouped, *size, order, *min_doc_count)?
             }
@@ -132,7 +136,8 @@ impl<'a> Level<'a> {
         let mut states = vec![];
         for (at, state) in node.states.iter().enumerate() {
             let Fold::Distinct { precise_up_to } = state.fold else { continue };
-            let about = found.buckets().filter_map(|bucket| bucket.states.get(at).copied().flatten());
+            let about =
+                found.buckets().filter_map(|bucket| bucket.states.get(at).copied().flatten());
             let most = about.fold(0.0, f64::max);
             if most > 0.0 && most <= precise_up_to as f64 {
                 of.push(at);
@@ -226,7 +231,9 @@ impl<'a> Level<'a> {
         let mut windows = vec![over(sum(counted), around)?.alias("all")];
         if self.chain.len() > 1 {
             windows.push(over(sum(col("n")), around)?.alias("up"));
-            for (at, state) in self.states.iter().enumerate().filter(|(_, state)| state.fold.merges()) {
+            for (at, state) in
+                self.states.iter().enumerate().filter(|(_, state)| state.fold.merges())
+            {
                 let parts = state.fold.of_parts(col(&format!("s{at}")));
                 windows.push(over(parts, around)?.alias(format!("u{at}")));
             }
@@ -254,10 +261,13 @@ impl<'a> Level<'a> {
             let ascending = *direction == Direction::Ascending;
             match by {
                 OrderBy::Count => sorts.push(col("n").sort(ascending, false)),
-                OrderBy::Key => sorts.extend(own.iter().map(|key| key.clone().sort(ascending, false))),
+                OrderBy::Key => {
+                    sorts.extend(own.iter().map(|key| key.clone().sort(ascending, false)))
+                }
                 OrderBy::Metric(path) => {
                     let Some((metric, property)) = node.metric(path) else { continue };
-                    let columns = metric.places.iter().map(|place| col(&format!("s{}", places[*place])));
+                    let columns =
+                        metric.places.iter().map(|place| col(&format!("s{}", places[*place])));
                     let columns: Vec<Expr> = columns.collect();
                     if let Some(by) = metric.plan.sorted_by(property, &columns) {
                         sorts.push(by.sort(ascending, false));
@@ -297,7 +307,8 @@ impl<'a> Level<'a> {
                     break;
                 }
                 if at == last || is_first {
-                    let empty: Vec<_> = node.states.iter().map(|state| state.fold.of_nothing()).collect();
+                    let empty: Vec<_> =
+                        node.states.iter().map(|state| state.fold.of_nothing()).collect();
                     let group = tables[at].group_mut(&keys[..within]);
                     group.all = rows.all(row);
                     let bucket = group.bucket(own, &empty);

@@ -32,7 +32,9 @@ impl Shown {
     /// # Errors
     /// When the format is none for what the field holds.
     pub fn of(source: &Source, kind: Kind) -> Result<Self> {
-        let date = || source.format.as_deref().map_or_else(|| Ok(DateFormat::default()), DateFormat::parse);
+        let date = || {
+            source.format.as_deref().map_or_else(|| Ok(DateFormat::default()), DateFormat::parse)
+        };
         if kind == Kind::Date {
             return date().map(Self::Date);
         }
@@ -80,7 +82,9 @@ impl MetricPlan {
         let field = fields.field(&source.field);
         let shown = Shown::of(source, field.kind)?;
         let states = match &metric.by {
-            MetricBy::ValueCount => vec![State { fold: Fold::Count, input: values::any(source, fields)? }],
+            MetricBy::ValueCount => {
+                vec![State { fold: Fold::Count, input: values::any(source, fields)? }]
+            }
             MetricBy::Cardinality { precise_up_to } => {
                 let fold = Fold::Distinct { precise_up_to: *precise_up_to };
                 vec![State { fold, input: distinct_input(source, fields)? }]
@@ -128,7 +132,10 @@ impl MetricPlan {
                 "max" => at(3),
                 "avg" => average(1, 0),
                 "sum_of_squares" => at(4),
-                "variance" | "std_deviation" | "variance_population" | "std_deviation_population" => {
+                "variance"
+                | "std_deviation"
+                | "variance_population"
+                | "std_deviation_population" => {
                     let (count, mean) = (cast_number(at(0)?), average(1, 0)?);
                     Some(at(4)? / count - mean.clone() * mean)
                 }
@@ -166,7 +173,8 @@ impl MetricPlan {
                 extended(&mut object, &self.shown, states, *sigma);
             }
             MetricBy::Percentiles { percents, keyed, .. } => {
-                let found = percents.iter().enumerate().map(|(place, percent)| (*percent, at(place)));
+                let found =
+                    percents.iter().enumerate().map(|(place, percent)| (*percent, at(place)));
                 object.insert("values".to_owned(), self.points(found, *keyed));
             }
             MetricBy::PercentileRanks { values, keyed, .. } => {

@@ -105,9 +105,13 @@ mod tests {
 
     #[test]
     fn keys_are_printed_as_doubles() {
-        for (number, text) in
-            [(50.0, "50.0"), (-0.5, "-0.5"), (1e7, "1.0E7"), (1.4543712e12, "1.4543712E12"), (0.0, "0.0")]
-        {
+        for (number, text) in [
+            (50.0, "50.0"),
+            (-0.5, "-0.5"),
+            (1e7, "1.0E7"),
+            (1.4543712e12, "1.4543712E12"),
+            (0.0, "0.0"),
+        ] {
             assert_eq!(plain(number), text);
         }
     }

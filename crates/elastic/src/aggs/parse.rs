@@ -22,13 +22,45 @@ const AGGS_MAX: usize = 1_000;
 
 /// Aggregations that Elasticsearch has and that are not here, with what does nearly the same.
 const UNSUPPORTED: [&str; 40] = [
-    "adjacency_matrix", "auto_date_histogram", "boxplot", "bucket_correlation", "bucket_count_ks_test",
-    "categorize_text", "change_point", "children", "cumulative_cardinality", "diversified_sampler",
-    "frequent_item_sets", "geo_bounds", "geo_centroid", "geo_distance", "geo_line", "geohash_grid",
-    "geohex_grid", "geotile_grid", "inference", "ip_prefix", "ip_range", "matrix_stats",
-    "median_absolute_deviation", "moving_percentiles", "nested", "normalize", "parent",
-    "random_sampler", "rare_terms", "rate", "reverse_nested", "sampler", "scripted_metric",
-    "significant_terms", "significant_text", "string_stats", "t_test", "time_series", "top_metrics",
+    "adjacency_matrix",
+    "auto_date_histogram",
+    "boxplot",
+    "bucket_correlation",
+    "bucket_count_ks_test",
+    "categorize_text",
+    "change_point",
+    "children",
+    "cumulative_cardinality",
+    "diversified_sampler",
+    "frequent_item_sets",
+    "geo_bounds",
+    "geo_centroid",
+    "geo_distance",
+    "geo_line",
+    "geohash_grid",
+    "geohex_grid",
+    "geotile_grid",
+    "inference",
+    "ip_prefix",
+    "ip_range",
+    "matrix_stats",
+    "median_absolute_deviation",
+    "moving_percentiles",
+    "nested",
+    "normalize",
+    "parent",
+    "random_sampler",
+    "rare_terms",
+    "rate",
+    "reverse_nested",
+    "sampler",
+    "scripted_metric",
+    "significant_terms",
+    "significant_text",
+    "string_stats",
+    "t_test",
+    "time_series",
+    "top_metrics",
     "variable_width_histogram",
 ];
 
@@ -120,7 +152,9 @@ fn parse_one(name: &str, body: &Value, depth: usize, left: &mut usize) -> Result
 
 fn parse_kind(kind: &str, name: &str, value: &Value) -> Result<Kind> {
     if UNSUPPORTED.contains(&kind) {
-        return Err(ElasticError::unsupported(format!("the aggregation type [{kind}] of [{name}]")));
+        return Err(ElasticError::unsupported(format!(
+            "the aggregation type [{kind}] of [{name}]"
+        )));
     }
     if OF_SCRIPTS.contains(&kind) {
         return Err(ElasticError::unsupported(format!(

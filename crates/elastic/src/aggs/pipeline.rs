@@ -193,7 +193,8 @@ fn in_each(buckets: &mut [Bucket], agg: &Agg, pipeline: &Pipeline) {
                 let last = before.replace((number, key));
                 let Some((earlier, earlier_key)) = last else { continue };
                 shown.set(&mut object, "value", Some(number - earlier));
-                if let (Some(unit), Some(key), Some(earlier_key)) = (unit_millis, key, earlier_key) {
+                if let (Some(unit), Some(key), Some(earlier_key)) = (unit_millis, key, earlier_key)
+                {
                     let units = (key - earlier_key) / unit;
                     object.insert("normalized_value".to_owned(), json!((number - earlier) / units));
                 }

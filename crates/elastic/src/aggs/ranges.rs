@@ -76,7 +76,8 @@ impl Span {
         let of_key = |bound: Option<f64>| bound.map_or_else(|| "*".to_owned(), text);
         let key = self.key.clone();
         let key = key.unwrap_or_else(|| format!("{}-{}", of_key(self.from), of_key(self.to)));
-        let mut bucket = Bucket::new(key.clone(), vec![Key::Int(i64::try_from(number).unwrap_or(0))]);
+        let mut bucket =
+            Bucket::new(key.clone(), vec![Key::Int(i64::try_from(number).unwrap_or(0))]);
         if !by.keyed {
             bucket.head.push(("key".to_owned(), Value::String(key)));
         }

@@ -238,13 +238,26 @@ pub(super) enum PipelineBy {
     MinBucket,
     MaxBucket,
     StatsBucket,
-    ExtendedStatsBucket { sigma: f64 },
-    PercentilesBucket { percents: Vec<f64>, keyed: bool },
+    ExtendedStatsBucket {
+        sigma: f64,
+    },
+    PercentilesBucket {
+        percents: Vec<f64>,
+        keyed: bool,
+    },
     /// Over the buckets that it is in.
-    Derivative { unit_millis: Option<f64> },
+    Derivative {
+        unit_millis: Option<f64>,
+    },
     CumulativeSum,
-    SerialDiff { lag: usize },
-    BucketSort { sort: Vec<(Path, Direction)>, from: usize, size: Option<usize> },
+    SerialDiff {
+        lag: usize,
+    },
+    BucketSort {
+        sort: Vec<(Path, Direction)>,
+        from: usize,
+        size: Option<usize>,
+    },
 }
 
 impl PipelineBy {

@@ -22,7 +22,9 @@ pub(super) enum Fold {
     Min,
     Max,
     /// About how many values there are; exactly when there are no more than so many.
-    Distinct { precise_up_to: u64 },
+    Distinct {
+        precise_up_to: u64,
+    },
     /// Exactly how many.
     DistinctExactly,
     /// From 0 to 1.

@@ -54,15 +54,34 @@ fn schema() -> Schema {
 
 fn rows() -> RecordBatch {
     let times = TIMES.map(|minutes| (DAY + minutes * 60_000) * 1_000);
-    let services =
-        [Some("api"), Some("api"), Some("web"), Some("web"), Some("db"), Some("api"), None, Some("web")];
+    let services = [
+        Some("api"),
+        Some("api"),
+        Some("web"),
+        Some("web"),
+        Some("db"),
+        Some("api"),
+        None,
+        Some("web"),
+    ];
     let durations = [10.0, 20.0, 30.0, 40.0, 0.0, 50.0, 60.0, 70.0];
-    let oks = [Some(true), Some(false), Some(true), Some(false), Some(true), Some(true), None, Some(false)];
+    let oks = [
+        Some(true),
+        Some(false),
+        Some(true),
+        Some(false),
+        Some(true),
+        Some(true),
+        None,
+        Some(false),
+    ];
     let columns: Vec<ArrayRef> = vec![
         Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC")),
         Arc::new(StringViewArray::from_iter(services)),
         Arc::new(Int64Array::from_iter_values([200, 500, 200, 404, 200, 200, 200, 500])),
-        Arc::new(Float64Array::from_iter(durations.map(|duration| (duration > 0.0).then_some(duration)))),
+        Arc::new(Float64Array::from_iter(
+            durations.map(|duration| (duration > 0.0).then_some(duration)),
+        )),
         Arc::new(BooleanArray::from_iter(oks)),
     ];
     RecordBatch::try_new(Arc::new(schema()), columns).unwrap()
@@ -71,7 +90,8 @@ fn rows() -> RecordBatch {
 pub(super) fn scan(batches: Vec<RecordBatch>) -> LogicalPlan {
     let schema = batches[0].schema();
     // A partition a batch, so that groups are put together from several.
-    let table = MemTable::try_new(schema, batches.into_iter().map(|batch| vec![batch]).collect()).unwrap();
+    let table =
+        MemTable::try_new(schema, batches.into_iter().map(|batch| vec![batch]).collect()).unwrap();
     let source = provider_as_source(Arc::new(table));
     LogicalPlanBuilder::scan("logs", source, None).unwrap().build().unwrap()
 }
@@ -204,7 +224,10 @@ async fn of_no_rows_there_are_no_buckets() {
     assert_eq!(answer["sum"], json!({"value": 0.0}));
     assert_eq!(answer["p"], json!({"values": {"50.0": null}}));
     assert_eq!(answer["distinct"], json!({"value": 0}));
-    assert_eq!(answer["stats"], json!({"count": 0, "min": null, "max": null, "avg": null, "sum": 0.0}));
+    assert_eq!(
+        answer["stats"],
+        json!({"count": 0, "min": null, "max": null, "avg": null, "sum": 0.0})
+    );
     assert_eq!(answer["slow"]["buckets"], json!([{"key": "50.0-*", "from": 50.0, "doc_count": 0}]));
 }
 

@@ -66,7 +66,8 @@ pub(super) fn time_literal(micros: i64) -> Expr {
 
 /// A date of a request in nanoseconds: a text, or milliseconds.
 fn moment(source: &Source, value: &Value) -> Result<i64> {
-    let format = source.format.as_deref().map_or_else(|| Ok(DateFormat::default()), DateFormat::parse)?;
+    let format =
+        source.format.as_deref().map_or_else(|| Ok(DateFormat::default()), DateFormat::parse)?;
     date(value, &format, Zone::UTC, 0).map_err(|_| no_value(source, value))
 }
 
@@ -83,9 +84,10 @@ pub(super) fn date(value: &Value, format: &DateFormat, zone: Zone, now_nanos: i6
             // Milliseconds may also come as a text, whatever the format.
             found.or_else(|error| text.parse().map(millis).map_err(|_| error))
         }
-        value => value.as_f64().map(millis).ok_or_else(|| {
-            ElasticError::parse(format!("failed to parse date field [{value}]"))
-        }),
+        value => value
+            .as_f64()
+            .map(millis)
+            .ok_or_else(|| ElasticError::parse(format!("failed to parse date field [{value}]"))),
     }
 }
 

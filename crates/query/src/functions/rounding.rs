@@ -13,7 +13,8 @@ use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
 use chrono::{
-    DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike,
+    DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone,
+    Timelike,
 };
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
@@ -56,8 +57,15 @@ impl Interval {
     }
 
     fn parse(name: &str, length: i64) -> Option<Self> {
-        let units =
-            [Self::Minute, Self::Hour, Self::Day, Self::Week, Self::Month, Self::Quarter, Self::Year];
+        let units = [
+            Self::Minute,
+            Self::Hour,
+            Self::Day,
+            Self::Week,
+            Self::Month,
+            Self::Quarter,
+            Self::Year,
+        ];
         if name == "fixed" {
             return (length > 0).then_some(Self::Fixed(length));
         }
@@ -193,7 +201,8 @@ impl Rounding {
                 Some(_) => shown_again = middle,
             }
         }
-        let later = shown.checked_add_signed(TimeDelta::seconds(shown_again))?.with_nanosecond(0)?;
+        let later =
+            shown.checked_add_signed(TimeDelta::seconds(shown_again))?.with_nanosecond(0)?;
         Some(self.zone.from_local_datetime(&later).earliest()?.timestamp_micros())
     }
 
@@ -398,9 +407,13 @@ mod tests {
             TimestampMicrosecondArray::from_iter((0..2_000).map(|n| (n % 7 != 0).then(|| at(n))))
                 .with_timezone("UTC"),
         );
-        for interval in
-            [Interval::Fixed(90 * 60 * SECOND), Interval::Hour, Interval::Day, Interval::Week, Interval::Month]
-        {
+        for interval in [
+            Interval::Fixed(90 * 60 * SECOND),
+            Interval::Hour,
+            Interval::Day,
+            Interval::Week,
+            Interval::Month,
+        ] {
             for zone in ["UTC", "Europe/Berlin", "Australia/Lord_Howe", "-03:30"] {
                 let rounding = Rounding::new(interval, zone, 0).unwrap();
                 let found = begins(&rounding, &times);

@@ -7,8 +7,8 @@ use super::{Result, order};
 use crate::ElasticError;
 use crate::aggs::body::{Body, refused};
 use crate::aggs::request::{
-    Aggs, Buckets, Choice, Composite, CompositeBy, CompositeSource, DateHistogram, Direction, Filters,
-    Histogram, Kind, Order, OrderBy, RangeOf, Ranges, Single, Source, Terms,
+    Aggs, Buckets, Choice, Composite, CompositeBy, CompositeSource, DateHistogram, Direction,
+    Filters, Histogram, Kind, Order, OrderBy, RangeOf, Ranges, Single, Source, Terms,
 };
 use crate::dates::{CalendarUnit, DateFormat, Zone, duration, fixed_interval};
 
@@ -293,7 +293,9 @@ fn ranges(body: &mut Body<'_>) -> Result<Ranges> {
 fn filters(body: &mut Body<'_>) -> Result<Filters> {
     let (filters, mut keyed) = match body.take("filters") {
         Some(Value::Object(named)) => {
-            let named = named.iter().map(|(name, query)| Ok((Some(name.clone()), crate::query::parse(query)?)));
+            let named = named
+                .iter()
+                .map(|(name, query)| Ok((Some(name.clone()), crate::query::parse(query)?)));
             (named.collect::<Result<Vec<_>>>()?, true)
         }
         Some(Value::Array(list)) => {
@@ -328,9 +330,7 @@ fn composite(body: &mut Body<'_>) -> Result<Composite> {
     let sources: Vec<CompositeSource> =
         values.iter().map(|value| composite_source(body, value)).collect::<Result<_>>()?;
     if sources.is_empty() {
-        return Err(ElasticError::illegal_argument(
-            "Composite [sources] cannot be null or empty",
-        ));
+        return Err(ElasticError::illegal_argument("Composite [sources] cannot be null or empty"));
     }
     for (at, source) in sources.iter().enumerate() {
         if sources[..at].iter().any(|before| before.name == source.name) {
@@ -367,9 +367,13 @@ fn composite_source(body: &Body<'_>, value: &Value) -> Result<CompositeSource> {
     let by = match kind.as_str() {
         "terms" => CompositeBy::Terms,
         "histogram" => CompositeBy::Histogram {
-            interval: of.number("interval")?.filter(|interval| *interval > 0.0).ok_or_else(|| {
-                ElasticError::illegal_argument("[interval] must be greater than 0 for [histogram] source")
-            })?,
+            interval: of.number("interval")?.filter(|interval| *interval > 0.0).ok_or_else(
+                || {
+                    ElasticError::illegal_argument(
+                        "[interval] must be greater than 0 for [histogram] source",
+                    )
+                },
+            )?,
         },
         "date_histogram" => CompositeBy::DateHistogram {
             interval: interval(&mut of)?,

@@ -83,7 +83,9 @@ pub(super) fn parse(mut body: Body<'_>) -> Result<Kind> {
 }
 
 fn too_many(name: &str) -> ElasticError {
-    ElasticError::illegal_argument(format!("[{name}] asks for more than {PERCENTS_MAX} percentiles"))
+    ElasticError::illegal_argument(format!(
+        "[{name}] asks for more than {PERCENTS_MAX} percentiles"
+    ))
 }
 
 pub(super) fn check_percents(percents: &[f64], name: &str) -> Result<()> {
@@ -140,7 +142,8 @@ fn weighted_avg(mut body: Body<'_>) -> Result<Metric> {
 fn top_hits(mut body: Body<'_>) -> Result<TopHits> {
     let from = body.not_negative("from")?.unwrap_or(0);
     let size = body.not_negative("size")?.unwrap_or(3);
-    let (from, size) = (usize::try_from(from).unwrap_or(HITS_MAX), usize::try_from(size).unwrap_or(HITS_MAX));
+    let (from, size) =
+        (usize::try_from(from).unwrap_or(HITS_MAX), usize::try_from(size).unwrap_or(HITS_MAX));
     if from.saturating_add(size) > HITS_MAX {
         return Err(ElasticError::illegal_argument(format!(
             "Top hits result window is too large, the top hits aggregator [{}]'s from + size must be \

@@ -41,8 +41,9 @@ pub(super) fn parse(mut body: Body<'_>) -> Result<Pipeline> {
             )));
         }
     };
-    let path = self::path(&path)
-        .ok_or_else(|| ElasticError::illegal_argument(format!("Invalid path [{path}] in [{}]", body.name)))?;
+    let path = self::path(&path).ok_or_else(|| {
+        ElasticError::illegal_argument(format!("Invalid path [{path}] in [{}]", body.name))
+    })?;
     let by = match body.kind {
         "avg_bucket" => PipelineBy::AvgBucket,
         "sum_bucket" => PipelineBy::SumBucket,
@@ -174,13 +175,11 @@ pub(super) fn check(aggs: &Aggs, under: Option<&Kind>) -> Result<()> {
     for agg in &aggs.0 {
         check(&agg.aggs, Some(&agg.kind))?;
         let Kind::Pipeline(pipeline) = &agg.kind else { continue };
-        let in_buckets = under.is_some_and(|kind| {
-            matches!(kind, Kind::Buckets(buckets) if !matches!(buckets, Buckets::Single(_)))
-        });
-        let in_histogram = matches!(
-            under,
-            Some(Kind::Buckets(Buckets::Histogram(_) | Buckets::DateHistogram(_)))
+        let in_buckets = under.is_some_and(
+            |kind| matches!(kind, Kind::Buckets(buckets) if !matches!(buckets, Buckets::Single(_))),
         );
+        let in_histogram =
+            matches!(under, Some(Kind::Buckets(Buckets::Histogram(_) | Buckets::DateHistogram(_))));
         let fits = match &pipeline.by {
             by if by.is_beside() => true,
             PipelineBy::BucketSort { .. } => in_buckets,

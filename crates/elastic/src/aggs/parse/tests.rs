@@ -13,10 +13,18 @@ fn refusal(body: Value) -> (String, String) {
 #[test]
 fn what_is_no_aggregation_is_refused_as_elasticsearch_does() {
     for (body, error_type, reason) in [
-        (json!([]), "parsing_exception", "Expected [START_OBJECT] under [aggs], but got a [START_ARRAY]"),
+        (
+            json!([]),
+            "parsing_exception",
+            "Expected [START_OBJECT] under [aggs], but got a [START_ARRAY]",
+        ),
         (json!({"a": {}}), "parsing_exception", "Missing definition for aggregation [a]"),
         (json!({"a": 1}), "parsing_exception", "starts with a [VALUE_NUMBER]"),
-        (json!({"a>b": {"avg": {"field": "x"}}}), "parsing_exception", "Invalid aggregation name [a>b]"),
+        (
+            json!({"a>b": {"avg": {"field": "x"}}}),
+            "parsing_exception",
+            "Invalid aggregation name [a>b]",
+        ),
         (json!({"a": {"nosuch": {}}}), "parsing_exception", "Unknown aggregation type [nosuch]"),
         (
             json!({"a": {"avg": {"field": "x"}, "max": {"field": "x"}}}),
@@ -48,7 +56,11 @@ fn what_is_no_aggregation_is_refused_as_elasticsearch_does() {
             "illegal_argument_exception",
             "[size] must be greater than 0. Found [0] in [a]",
         ),
-        (json!({"a": {"terms": {}}}), "illegal_argument_exception", "Required one of fields [field, script]"),
+        (
+            json!({"a": {"terms": {}}}),
+            "illegal_argument_exception",
+            "Required one of fields [field, script]",
+        ),
         (
             json!({"a": {"terms": {"field": "x", "order": {"m": "asc"}}}}),
             "aggregation_execution_exception",
@@ -145,7 +157,10 @@ fn pipelines_are_where_their_buckets_are() {
             json!({"h": {"date_histogram": hour, "aggs": {"d": {"derivative": {"buckets_path": "nosuch"}}}}}),
             "No aggregation found for path [nosuch]",
         ),
-        (json!({"s": {"sum_bucket": {"buckets_path": "h>m"}}}), "No aggregation found for path [h]"),
+        (
+            json!({"s": {"sum_bucket": {"buckets_path": "h>m"}}}),
+            "No aggregation found for path [h]",
+        ),
         (
             json!({"m": {"avg": {"field": "x"}}, "s": {"sum_bucket": {"buckets_path": "m"}}}),
             "must be a multi-bucket aggregation",

@@ -17,8 +17,11 @@ async fn days_of_utc_and_those_between() {
     assert_eq!(counts(&answer["days"]), json!([[at(0), 2], [at(1), 4], [at(2), 0], [at(3), 2]]));
     assert_eq!(counts(&answer["only"]), json!([[at(0), 2], [at(1), 4], [at(3), 2]]));
     assert_eq!(counts(&answer["busy"]), json!([[at(1), 4], [at(0), 2], [at(3), 2], [at(2), 0]]));
-    assert_eq!(answer["days"]["buckets"][2], json!({
-        "key": at(2), "key_as_string": "2026-10-26T00:00:00.000Z", "doc_count": 0}));
+    assert_eq!(
+        answer["days"]["buckets"][2],
+        json!({
+        "key": at(2), "key_as_string": "2026-10-26T00:00:00.000Z", "doc_count": 0})
+    );
 }
 
 #[tokio::test]
@@ -44,7 +47,10 @@ async fn days_and_hours_where_a_clock_is_put_back() {
     let hours = &answer["hours"]["buckets"];
     assert_eq!(hours[2]["key_as_string"], "2026-10-25T02:00:00.000+02:00");
     assert_eq!(hours[3]["key_as_string"], "2026-10-25T02:00:00.000+01:00");
-    assert_eq!((hours[2]["doc_count"].as_i64(), hours[3]["doc_count"].as_i64()), (Some(1), Some(1)));
+    assert_eq!(
+        (hours[2]["doc_count"].as_i64(), hours[3]["doc_count"].as_i64()),
+        (Some(1), Some(1))
+    );
 }
 
 #[tokio::test]
@@ -86,8 +92,11 @@ async fn histograms_of_numbers() {
     }))
     .await;
     assert_eq!(counts(&answer["h"]), json!([[0.0, 1], [20.0, 2], [40.0, 2], [60.0, 2]]));
-    assert_eq!(answer["moved"]["buckets"], json!({
-        "10.0": {"key": 10.0, "doc_count": 5}, "60.0": {"key": 60.0, "doc_count": 2}}));
+    assert_eq!(
+        answer["moved"]["buckets"],
+        json!({
+        "10.0": {"key": 10.0, "doc_count": 5}, "60.0": {"key": 60.0, "doc_count": 2}})
+    );
     assert_eq!(counts(&answer["with"]), json!([[0.0, 4], [50.0, 3], [200.0, 1]]));
     assert_eq!(each(&answer["with"], "/key_as_string"), json!(["0.0 ms", "50.0 ms", "200.0 ms"]));
     assert_eq!(
@@ -107,15 +116,21 @@ async fn ranges_that_overlap_and_such_that_do_not() {
             "ranges": [{"to": "2026-10-25"}, {"from": "2026-10-25", "to": "2026-10-25||+1d"}]}},
     }))
     .await;
-    assert_eq!(answer["apart"]["buckets"], json!([
-        {"key": "*-20.0", "to": 20.0, "doc_count": 1},
-        {"key": "mid", "from": 20.0, "to": 50.0, "doc_count": 3},
-        {"key": "50.0-*", "from": 50.0, "doc_count": 3},
-    ]));
-    assert_eq!(answer["over"]["buckets"], json!({
-        "*-40.0": {"to": 40.0, "doc_count": 3, "s": {"value": 60.0}},
-        "20.0-*": {"from": 20.0, "doc_count": 6, "s": {"value": 270.0}},
-    }));
+    assert_eq!(
+        answer["apart"]["buckets"],
+        json!([
+            {"key": "*-20.0", "to": 20.0, "doc_count": 1},
+            {"key": "mid", "from": 20.0, "to": 50.0, "doc_count": 3},
+            {"key": "50.0-*", "from": 50.0, "doc_count": 3},
+        ])
+    );
+    assert_eq!(
+        answer["over"]["buckets"],
+        json!({
+            "*-40.0": {"to": 40.0, "doc_count": 3, "s": {"value": 60.0}},
+            "20.0-*": {"from": 20.0, "doc_count": 6, "s": {"value": 270.0}},
+        })
+    );
     let dates = &answer["dates"]["buckets"];
     assert_eq!(each(&answer["dates"], "/key"), json!(["*-2026-10-25", "2026-10-25-2026-10-26"]));
     assert_eq!(each(&answer["dates"], "/doc_count"), json!([2, 4]));
@@ -138,8 +153,11 @@ async fn filters_and_missing() {
     assert_eq!(answer["none"]["doc_count"], 0);
     assert_eq!(answer["none"]["m"], json!({"value": null}));
     assert_eq!(answer["none"]["t"]["buckets"], json!([]));
-    assert_eq!(answer["both"]["buckets"], json!({
-        "all": {"doc_count": 8}, "none": {"doc_count": 0}, "_other_": {"doc_count": 0}}));
+    assert_eq!(
+        answer["both"]["buckets"],
+        json!({
+        "all": {"doc_count": 8}, "none": {"doc_count": 0}, "_other_": {"doc_count": 0}})
+    );
     assert_eq!(answer["list"]["buckets"], json!([{"doc_count": 0}, {"doc_count": 8}]));
     assert_eq!(answer["lost"], json!({"doc_count": 1, "m": {"value": 60.0}}));
 }

@@ -16,11 +16,14 @@ async fn the_first_terms_by_count_then_by_key() {
         "but": {"terms": {"field": "service", "exclude": "w.*|d"}},
     }))
     .await;
-    assert_eq!(answer["all"], json!({
+    assert_eq!(
+        answer["all"],
+        json!({
         "doc_count_error_upper_bound": 0, "sum_other_doc_count": 0,
         "buckets": [
             {"key": "api", "doc_count": 3}, {"key": "web", "doc_count": 3}, {"key": "db", "doc_count": 1},
-        ]}));
+        ]})
+    );
     assert_eq!(counts(&answer["two"]), json!([["api", 3]]));
     assert_eq!(answer["two"]["sum_other_doc_count"], 4);
     assert_eq!(counts(&answer["named"]), json!([["web", 3], ["none", 1], ["db", 1], ["api", 3]]));
@@ -44,16 +47,25 @@ async fn terms_of_numbers_flags_and_times() {
     .await;
     assert_eq!(counts(&answer["codes"]), json!([[200, 5], [500, 2], [404, 1]]));
     assert_eq!(counts(&answer["slow"]), json!([[10.0, 1], [20.0, 1]]));
-    assert_eq!(answer["oks"]["buckets"], json!([
-        {"key": 1, "key_as_string": "true", "doc_count": 4},
-        {"key": 0, "key_as_string": "false", "doc_count": 3},
-    ]));
-    assert_eq!(answer["times"]["buckets"], json!([
-        {"key": DAY + 21 * HOUR + HOUR / 2, "key_as_string": "2026-10-24T21:30:00.000Z", "doc_count": 1}]));
-    assert_eq!(answer["both"]["buckets"], json!([
-        {"key": ["api", 200], "key_as_string": "api|200", "doc_count": 2},
-        {"key": ["api", 500], "key_as_string": "api|500", "doc_count": 1},
-    ]));
+    assert_eq!(
+        answer["oks"]["buckets"],
+        json!([
+            {"key": 1, "key_as_string": "true", "doc_count": 4},
+            {"key": 0, "key_as_string": "false", "doc_count": 3},
+        ])
+    );
+    assert_eq!(
+        answer["times"]["buckets"],
+        json!([
+        {"key": DAY + 21 * HOUR + HOUR / 2, "key_as_string": "2026-10-24T21:30:00.000Z", "doc_count": 1}])
+    );
+    assert_eq!(
+        answer["both"]["buckets"],
+        json!([
+            {"key": ["api", 200], "key_as_string": "api|200", "doc_count": 2},
+            {"key": ["api", 500], "key_as_string": "api|500", "doc_count": 1},
+        ])
+    );
     assert_eq!(answer["both"]["sum_other_doc_count"], 4);
 }
 
@@ -98,7 +110,12 @@ async fn composite_is_read_page_by_page() {
         let page = answer(aggs(after)).await;
         let buckets = page["c"]["buckets"].as_array().unwrap().clone();
         seen.extend(buckets.iter().map(|bucket| {
-            json!([bucket["key"]["day"], bucket["key"]["svc"], bucket["doc_count"], bucket["m"]["value"]])
+            json!([
+                bucket["key"]["day"],
+                bucket["key"]["svc"],
+                bucket["doc_count"],
+                bucket["m"]["value"]
+            ])
         }));
         after = page["c"].get("after_key").cloned().unwrap_or_default();
         if after.is_null() {
@@ -106,14 +123,17 @@ async fn composite_is_read_page_by_page() {
         }
     }
     let at = |days: i64| DAY + days * 24 * HOUR;
-    assert_eq!(json!(seen), json!([
-        [at(3), null, 1, 60.0],
-        [at(3), "web", 1, 70.0],
-        [at(1), "api", 1, 50.0],
-        [at(1), "db", 1, null],
-        [at(1), "web", 2, 40.0],
-        [at(0), "api", 2, 20.0],
-    ]));
+    assert_eq!(
+        json!(seen),
+        json!([
+            [at(3), null, 1, 60.0],
+            [at(3), "web", 1, 70.0],
+            [at(1), "api", 1, 50.0],
+            [at(1), "db", 1, null],
+            [at(1), "web", 2, 40.0],
+            [at(0), "api", 2, 20.0],
+        ])
+    );
 }
 
 #[tokio::test]
@@ -125,11 +145,14 @@ async fn composite_of_numbers_and_formatted_days() {
         ], "after": {"slow": 0.0, "day": "2026-10-24"}}},
     }))
     .await;
-    assert_eq!(counts(&answer["c"]), json!([
-        [{"slow": 0.0, "day": "2026-10-25"}, 2],
-        [{"slow": 50.0, "day": "2026-10-25"}, 1],
-        [{"slow": 50.0, "day": "2026-10-27"}, 2],
-    ]));
+    assert_eq!(
+        counts(&answer["c"]),
+        json!([
+            [{"slow": 0.0, "day": "2026-10-25"}, 2],
+            [{"slow": 50.0, "day": "2026-10-25"}, 1],
+            [{"slow": 50.0, "day": "2026-10-27"}, 2],
+        ])
+    );
 }
 
 #[tokio::test]

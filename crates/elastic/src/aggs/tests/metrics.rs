@@ -34,8 +34,11 @@ async fn the_plain_ones() {
     assert_eq!(answer["with"], json!({"value": 50.0}));
     assert_eq!(answer["shown"], json!({"value": 280.0, "value_as_string": "280.00"}));
     near(&answer["oks"]["value"], 4.0 / 7.0);
-    assert_eq!(answer["first"], json!({
-        "value": (DAY + 21 * HOUR + HOUR / 2) as f64, "value_as_string": "2026-10-24T21:30:00.000Z"}));
+    assert_eq!(
+        answer["first"],
+        json!({
+        "value": (DAY + 21 * HOUR + HOUR / 2) as f64, "value_as_string": "2026-10-24T21:30:00.000Z"})
+    );
     assert_eq!(answer["day"]["value_as_string"], "2026-10-27");
     assert_eq!(answer["no"], json!({"value": null}));
     let weights = 200.0 + 500.0 + 200.0 + 404.0 + 200.0 + 200.0 + 500.0;
@@ -63,8 +66,11 @@ async fn percentiles_and_ranks() {
         "ranks": {"percentile_ranks": {"field": "duration", "values": [40, 1000]}},
     }))
     .await;
-    assert_eq!(answer["p"]["values"], json!([
-        {"key": 0.0, "value": 10.0}, {"key": 50.0, "value": 40.0}, {"key": 100.0, "value": 70.0}]));
+    assert_eq!(
+        answer["p"]["values"],
+        json!([
+        {"key": 0.0, "value": 10.0}, {"key": 50.0, "value": 40.0}, {"key": 100.0, "value": 70.0}])
+    );
     let default = answer["default"]["values"].as_object().unwrap();
     assert_eq!(default.len(), 7);
     assert_eq!(default["50.0"], json!(40.0));
@@ -80,7 +86,8 @@ async fn distinct_values_are_exact_when_they_are_few() {
             (0..20_000).map(|n| format!("v{}", n % count)),
         ))
     };
-    let batch = RecordBatch::try_from_iter([("few", texts(2_500)), ("many", texts(20_000))]).unwrap();
+    let batch =
+        RecordBatch::try_from_iter([("few", texts(2_500)), ("many", texts(20_000))]).unwrap();
     let aggs = json!({
         "few": {"cardinality": {"field": "few"}},
         "many": {"cardinality": {"field": "many"}},

@@ -61,9 +61,7 @@ async fn over_the_buckets_around() {
 
 #[tokio::test]
 async fn buckets_are_sorted_and_cut() {
-    let by = |sort: Value| {
-        json!({"terms": {"field": "service"}, "aggs": {"m": {"max": {"field": "duration"}}, "b": {"bucket_sort": sort}}})
-    };
+    let by = |sort: Value| json!({"terms": {"field": "service"}, "aggs": {"m": {"max": {"field": "duration"}}, "b": {"bucket_sort": sort}}});
     let answer = answer(json!({
         "best": by(json!({"sort": [{"m": {"order": "desc"}}], "size": 1})),
         "keys": by(json!({"sort": [{"_key": "desc"}]})),
