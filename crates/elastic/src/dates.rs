@@ -79,6 +79,17 @@ impl DateFormat {
         apply(found.ok_or_else(failed)?, math, zone, round).ok_or_else(failed)
     }
 
+    /// The same with all digits of a second where the format leaves their number open, so that it is
+    /// read as the same moment again.
+    pub(crate) fn format_full(&self, nanos: i64, zone: Zone) -> String {
+        match self.formats.first() {
+            Some(Format::OptionalTime { .. }) if nanos.rem_euclid(1_000_000) != 0 => {
+                Format::OptionalTime { digits: 9 }.write(nanos, zone)
+            }
+            _ => self.format(nanos, zone),
+        }
+    }
+
     /// As `key_as_string`, `fields` and the like show a moment.
     pub fn format(&self, nanos: i64, zone: Zone) -> String {
         match self.formats.first() {

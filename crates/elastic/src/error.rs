@@ -76,6 +76,12 @@ impl ElasticError {
         }
     }
 
+    /// Rows that are not as they were written.
+    pub(crate) fn corrupt(reason: impl Into<String>) -> Self {
+        let (kind, error_type) = (ErrorKind::Corrupt, "search_phase_execution_exception");
+        Self::Request { kind, error_type, reason: reason.into() }
+    }
+
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::Request { kind, .. } => *kind,

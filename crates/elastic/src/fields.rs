@@ -15,6 +15,9 @@ use loglake_receive::aliases::alias_of;
 /// The column that says which table a row is of, where rows of several are asked together.
 pub const INDEX: &str = "_index";
 
+/// The id of a record: the one it was sent with, else one made of all that it holds.
+pub const ID: &str = "_id";
+
 /// What a field's values are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -62,12 +65,20 @@ pub struct Field {
 #[derive(Clone, Debug)]
 pub struct Fields {
     schema: SchemaRef,
+    /// The table that all rows are of; else [`INDEX`] is a column.
+    index: Option<String>,
 }
 
 impl Fields {
     /// Of the columns that the rows have.
     pub const fn new(schema: SchemaRef) -> Self {
-        Self { schema }
+        Self { schema, index: None }
+    }
+
+    /// The same for rows of one table.
+    #[must_use]
+    pub fn of_index(self, index: &str) -> Self {
+        Self { index: Some(index.to_owned()), ..self }
     }
 
     pub const fn schema(&self) -> &SchemaRef {
@@ -104,6 +115,16 @@ impl Fields {
         if [ATTRIBUTES, NANOS, DATE, HOUR].contains(&name) {
             return None;
         }
+        match (name, &self.index) {
+            (INDEX, Some(index)) => {
+                let expr = lit(datafusion::scalar::ScalarValue::Utf8View(Some(index.clone())));
+                return Some(Field { name: name.to_owned(), kind: Kind::Keyword, expr });
+            }
+            (ID, _) => {
+                return Some(Field { name: name.to_owned(), kind: Kind::Keyword, expr: self.id() });
+            }
+            _ => {}
+        }
         let field = self.schema.field_with_name(name).ok()?;
         let kind = kind_of(name, field.data_type())?;
         Some(Field { name: name.to_owned(), kind, expr: col(name) })
@@ -115,9 +136,45 @@ impl Fields {
         let named = fields.filter_map(|field| self.column(field.name()));
         let shown = |name: String| if name == TIMESTAMP { "@timestamp".to_owned() } else { name };
         named
-            .filter(|field| field.name != INDEX)
+            .filter(|field| field.name != INDEX && field.name != ID)
             .map(|field| (shown(field.name), field.kind))
             .collect()
+    }
+
+    /// The id of a row as text.
+    pub fn id(&self) -> Expr {
+        let made = self.made_id();
+        match self.schema.field_with_name(ID) {
+            Ok(_) => datafusion::functions::core::expr_fn::coalesce(vec![
+                cast(col(ID), DataType::Utf8),
+                made,
+            ]),
+            Err(_) => made,
+        }
+    }
+
+    fn made_id(&self) -> Expr {
+        let fields = self.schema.fields().iter().map(|field| field.name().as_str());
+        let kept = fields.filter(|name| ![DATE, HOUR, INDEX, ID].contains(name));
+        functions::record_id(kept.map(|name| (name, col(name))))
+    }
+
+    /// The rows that have one of these ids. A made id tells the time of its row, so that only that is
+    /// looked at.
+    pub fn has_id(&self, ids: &[String]) -> Expr {
+        let mut any = vec![];
+        if self.schema.field_with_name(ID).is_ok() {
+            any.push(col(ID).in_list(ids.iter().map(|id| lit(id.as_str())).collect(), false));
+        }
+        for id in ids {
+            let Some(micros) = functions::record_time_micros(id) else { continue };
+            let at = datafusion::scalar::ScalarValue::TimestampMicrosecond(
+                Some(micros),
+                Some("UTC".into()),
+            );
+            any.push(col(TIMESTAMP).eq(lit(at)).and(self.made_id().eq(lit(id.as_str()))));
+        }
+        any.into_iter().reduce(Expr::or).unwrap_or_else(|| lit(false))
     }
 
     /// The JSON text of what fits no column.

@@ -16,6 +16,8 @@ mod error;
 pub mod fields;
 pub mod hits;
 pub mod indices;
+mod lucene;
+mod object;
 pub mod query;
 mod run;
 mod search;

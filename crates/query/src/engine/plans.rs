@@ -66,14 +66,6 @@ impl QueryEngine {
         let deadline = Deadline::after(asked.min(self.timeout_max));
         PlanQuery { engine: self, tenant: request.tenant, query, deadline, tries: Tries::default() }
     }
-
-    /// The tenant's tables.
-    ///
-    /// # Errors
-    /// When the store cannot be listed.
-    pub async fn tables(&self, tenant: &TenantName) -> Result<BTreeSet<TableName>, QueryError> {
-        Ok(self.reader.catalog().tables(tenant).await?.into_iter().collect())
-    }
 }
 
 impl PlanQuery<'_> {
@@ -107,6 +99,11 @@ impl PlanQuery<'_> {
         again
     }
 
+    /// How long it has been under way.
+    pub fn elapsed(&self) -> Duration {
+        self.query.facts().elapsed()
+    }
+
     /// Says how the question ended.
     pub fn end(self, error: Option<&QueryError>) {
         match error {
@@ -127,6 +124,11 @@ impl PlanSnapshot<'_> {
     /// The columns of a table.
     pub fn columns(&self, table: &TableName) -> Option<SchemaRef> {
         self.tables.get(table.as_str()).map(|table| table.schema())
+    }
+
+    /// The tables that are there.
+    pub fn tables(&self) -> Vec<TableName> {
+        self.tables.keys().filter_map(|name| TableName::new(name).ok()).collect()
     }
 
     /// All rows of a table, to build a plan on.
