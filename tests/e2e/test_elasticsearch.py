@@ -318,22 +318,25 @@ def test_scrolls_and_points_in_time_see_every_record_once(es):
 
 
 def test_a_scroll_outlives_its_process(lake):
+    def put(es, records):
+        assert helpers.bulk(es, ({"_index": "scrolled", "_source": r} for r in records))[0] == len(records)
+
     with Elasticsearch(lake.url, api_key=TOKEN) as es:
-        first = es.search(index="logs", scroll="5m", size=900, sort=[{"n": "asc"}])
-        # What comes meanwhile is not of the scroll.
-        es.index(index="logs", document={**RECORDS[5], "n": 5_000, "region": "late", "service": "late"})
+        put(es, RECORDS)
+        first = es.search(index="scrolled", scroll="5m", size=900, sort=[{"n": "asc"}])
+        # What comes meanwhile may be seen or not, but moves nothing.
+        put(es, [{**RECORDS[5], "n": n} for n in (-1, 5_000)])
     lake.kill9()
     lake.start()
     with Elasticsearch(lake.url, api_key=TOKEN) as es:
-        seen = numbers(first)
-        scroll = first["_scroll_id"]
+        seen, scroll = numbers(first), first["_scroll_id"]
         while True:
             page = es.scroll(scroll_id=scroll, scroll="5m")
             if not page["hits"]["hits"]:
                 break
             seen += numbers(page)
             scroll = page["_scroll_id"]
-        assert [n for n in seen if n < COUNT] == list(range(COUNT))
+        assert [n for n in seen if 0 <= n < COUNT] == list(range(COUNT))
         assert es.clear_scroll(scroll_id=scroll)["succeeded"]
 
 
