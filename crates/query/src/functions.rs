@@ -183,7 +183,9 @@ fn literal_text(function: &str, argument: &ColumnarValue) -> Result<String> {
         ColumnarValue::Scalar(text) => text.try_as_str().flatten().map(ToOwned::to_owned),
         ColumnarValue::Array(_) => None,
     };
-    text.ok_or_else(|| DataFusionError::Plan(format!("{function} takes literals after the first argument")))
+    text.ok_or_else(|| {
+        DataFusionError::Plan(format!("{function} takes literals after the first argument"))
+    })
 }
 
 fn literal_number(function: &str, argument: &ColumnarValue) -> Result<usize> {

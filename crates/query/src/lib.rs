@@ -46,7 +46,8 @@ mod views;
 
 pub use answer::QueryAnswer;
 pub use engine::{
-    Described, PlanQuery, PlanSnapshot, PlansRequest, QueryDeps, QueryEngine, QueryRequest, QuerySettings, Relation, RelationKind,
+    Described, PlanQuery, PlanSnapshot, PlansRequest, QueryDeps, QueryEngine, QueryRequest,
+    QuerySettings, Relation, RelationKind,
 };
 pub use error::QueryError;
 pub use fresh::{

@@ -48,7 +48,8 @@ impl Cursor {
     }
 
     pub(super) fn read(id: &str) -> Result<Self, ElasticError> {
-        let missing = || ElasticError::context_missing(format!("No search context found for id [{id}]"));
+        let missing =
+            || ElasticError::context_missing(format!("No search context found for id [{id}]"));
         let mut token = decode(id).ok_or_else(missing)?;
         let mut take = |key: &str| token.get_mut(key).map(Value::take).ok_or_else(missing);
         let read = |value| serde_json::from_value(value).map_err(|_| missing());
@@ -94,7 +95,8 @@ impl PointInTime {
     }
 
     pub(super) fn read(id: &str) -> Result<Self, ElasticError> {
-        let missing = || ElasticError::context_missing(format!("No search context found for id [{id}]"));
+        let missing =
+            || ElasticError::context_missing(format!("No search context found for id [{id}]"));
         let token = decode(id).ok_or_else(missing)?;
         let tables = token.get("pit").cloned().ok_or_else(missing)?;
         let tables = serde_json::from_value(tables).map_err(|_| missing())?;
@@ -116,8 +118,8 @@ fn decode(id: &str) -> Option<Value> {
 }
 
 fn names(tables: &[String]) -> Result<Vec<TableName>, ElasticError> {
-    let named = tables.iter().map(|name| {
-        TableName::new(name).map_err(|_| ElasticError::index_not_found(name))
-    });
+    let named = tables
+        .iter()
+        .map(|name| TableName::new(name).map_err(|_| ElasticError::index_not_found(name)));
     named.collect()
 }
