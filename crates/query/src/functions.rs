@@ -6,12 +6,14 @@
 //! | `has_token(text, 'word')` | the text has these characters, and no word goes on before or after them |
 //! | `match(text, 'two words')` | the text has each of the words, in whatever order and case |
 //! | `match_phrase(text, 'two words')` | the text has the words one after the other, in whatever case |
+//! | `time_bucket(…)` | the beginning of the interval around a time: [`rounding`] |
 //!
-//! Token indexes narrow all three ([`crate::search`]); here they are decided row by row.
+//! Token indexes narrow the first three ([`crate::search`]); here they are decided row by row.
 
 mod attributes;
 mod percentile;
 pub(crate) mod record_id;
+mod rounding;
 mod words;
 
 use std::sync::Arc;
@@ -21,15 +23,17 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{
-    AggregateUDF, ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    AggregateUDF, ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility, lit,
 };
 use datafusion::scalar::ScalarValue;
 
 use self::attributes::AttributeFunction;
 use self::percentile::Percentile;
 use self::record_id::RecordId;
+pub use self::rounding::{Interval, Rounding};
 use self::words::TextFunction;
 
 /// Bytes that a compiled regular expression may take.
@@ -56,7 +60,20 @@ pub(crate) fn scalar() -> Vec<ScalarUDF> {
     functions.extend(TextFunction::ALL.map(|ask| TextFunction::new(ask).into()));
     functions.extend(AttributeFunction::ALL.map(|take| AttributeFunction::new(take).into()));
     functions.push(RecordId::new().into());
+    functions.push(rounding::TimeBucket::new().into());
     functions
+}
+
+/// A percentile (0 to 1) of numbers (`Float64`), for who builds plans.
+pub fn percentile(value: Expr, percentile: f64) -> Expr {
+    Expr::AggregateFunction(AggregateFunction::new_udf(
+        Arc::new(AggregateUDF::from(Percentile::new())),
+        vec![value.clone(), lit(percentile)],
+        false,
+        None,
+        vec![value.sort(true, false)],
+        None,
+    ))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
