@@ -193,10 +193,10 @@ fn sources(batch: &RecordBatch) -> Result<Vec<Value>, ElasticError> {
     let records = lines.lines().map(|line| {
         let mut record: Value =
             serde_json::from_str(line).map_err(|e| ElasticError::corrupt(e.to_string()))?;
-        if let Value::Object(members) = &mut record {
-            if let Some(time) = members.remove(TIMESTAMP) {
-                members.insert("@timestamp".to_owned(), time);
-            }
+        if let Value::Object(members) = &mut record
+            && let Some(time) = members.remove(TIMESTAMP)
+        {
+            members.insert("@timestamp".to_owned(), time);
         }
         Ok(record)
     });

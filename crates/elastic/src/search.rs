@@ -120,7 +120,7 @@ impl Elastic<'_> {
         keep_alive: &str,
     ) -> Result<Value, ElasticError> {
         check_keep_alive(keep_alive)?;
-        let id = PointInTime::of(tables, self.now_nanos).write();
+        let id = PointInTime::of(tables).write();
         Ok(json!({ "id": id, "_shards": answer::shards(tables.len()) }))
     }
 

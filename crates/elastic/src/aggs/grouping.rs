@@ -4,11 +4,12 @@ use arrow::datatypes::DataType;
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::functions::math::expr_fn::floor;
 use datafusion::functions::regex::expr_fn::regexp_like;
-use datafusion::functions_nested::expr_fn::make_array;
+use datafusion::functions_nested::expr_fn::{array_distinct, make_array};
 use datafusion::logical_expr::conditional_expressions::CaseBuilder;
 use datafusion::logical_expr::utils::{conjunction, disjunction};
 use datafusion::logical_expr::{Expr, cast, lit, not, when};
 use loglake_query::Rounding;
+use loglake_query::plan_functions::attribute_values;
 
 use super::keys::Key;
 use super::ranges::{Span, disjoint, spans};
@@ -110,6 +111,13 @@ fn single(by: &Single, fields: &Fields, context: &Context) -> Result<Grouping> {
 }
 
 fn terms(by: &Terms, fields: &Fields) -> Result<Grouping> {
+    let cut = Cut::Top { size: by.size, order: by.order.clone(), min_doc_count: by.min_doc_count };
+    if let ([source], None, None) = (&by.sources[..], &by.include, &by.exclude)
+        && let Some((expr, rows)) = attribute_terms(source, fields)
+    {
+        let keys = vec![GroupKey { expr, is_list: true }];
+        return Ok(Grouping { keys, rows, cut, ..Grouping::whole() });
+    }
     let mut keys = vec![];
     for source in &by.sources {
         let value = values::any(source, fields)?;
@@ -135,9 +143,24 @@ fn terms(by: &Terms, fields: &Fields) -> Result<Grouping> {
             key.expr = when(all, key.expr.clone()).end()?;
         }
     }
-    let cut = Cut::Top { size: by.size, order: by.order.clone(), min_doc_count: by.min_doc_count };
     let rows = conjunction(rows);
     Ok(Grouping { keys, rows, cut, ..Grouping::whole() })
+}
+
+/// The values of a field that is no column: arrays have several, each a term.
+fn attribute_terms(source: &Source, fields: &Fields) -> Option<(Expr, Option<Expr>)> {
+    let field = fields.field(&source.field);
+    if field.kind != Kind::Attribute {
+        return None;
+    }
+    let values = array_distinct(attribute_values(fields.attributes(), &field.name));
+    match &source.missing {
+        None => Some((values.clone(), Some(values.is_not_null()))),
+        Some(missing) => {
+            let text = missing.as_str().map_or_else(|| missing.to_string(), str::to_owned);
+            Some((coalesce(vec![values, make_array(vec![lit(text)])]), None))
+        }
+    }
 }
 
 /// Whether a term is one of those that are chosen.

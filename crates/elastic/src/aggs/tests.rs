@@ -13,6 +13,7 @@
 
 mod buckets;
 mod cuts;
+mod lake;
 mod metrics;
 mod nested;
 mod pipelines;

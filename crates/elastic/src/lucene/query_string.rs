@@ -138,10 +138,10 @@ impl Parser<'_> {
             (Operator::And, Conjunction::Or) => Some(Occur::Should),
             _ => None,
         };
-        if let (Some(occur), Some(last)) = (before, found.last_mut()) {
-            if last.1 != Occur::MustNot {
-                last.1 = occur;
-            }
+        if let (Some(occur), Some(last)) = (before, found.last_mut())
+            && last.1 != Occur::MustNot
+        {
+            last.1 = occur;
         }
         let occur = match (modifier, by_default) {
             (Some(occur), _) => occur,

@@ -11,10 +11,10 @@ pub(crate) fn simple_query_string(text: &str, options: &Options) -> Query {
     let chars: Vec<char> = text.chars().collect();
     let mut reader = Reader { chars: &chars, at: 0, options, depth: 0 };
     let mut query = reader.group();
-    if let (Query::Bool(query), Some(minimum)) = (&mut query, &options.minimum) {
-        if !query.should.is_empty() {
-            query.minimum = Some(minimum.clone());
-        }
+    if let (Query::Bool(query), Some(minimum)) = (&mut query, &options.minimum)
+        && !query.should.is_empty()
+    {
+        query.minimum = Some(minimum.clone());
     }
     query
 }

@@ -14,7 +14,7 @@ use crate::{ElasticError, Fields, Kind};
 pub(super) struct After {
     /// A value for each key of the order.
     pub(super) values: Vec<Value>,
-    /// Rows that are equal in all keys and were seen already: `None` when all of them were.
+    /// Whether rows that are equal in all keys come again: `skip` of them were seen.
     pub(super) inclusive: bool,
     pub(super) skip: usize,
 }

@@ -100,8 +100,11 @@ impl Want<'_> {
         if let Some(score) = score {
             columns.push(score.clone().alias(SCORE));
         }
-        let is_by_doc_alone = matches!(sort.0.as_slice(), [SortKey { by: SortBy::Doc, .. }]);
-        if !order.is_empty() && !(is_by_doc_alone && self.after.is_none()) {
+        // As the rows lie, where no page follows.
+        let is_unordered = search.from == 0
+            && self.after.is_none()
+            && matches!(sort.0.as_slice(), [SortKey { by: SortBy::Doc, .. }]);
+        if !is_unordered {
             plan = plan.sort(order)?;
         }
         Ok(plan.limit(skip, Some(fetch))?.project(columns)?.build()?)

@@ -474,3 +474,25 @@ async fn what_cannot_be_answered_is_refused_by_name() {
     let valid = json!({"query": {"term": {"seq": 3}}});
     assert_eq!(lake.elastic().validate(&tables, &valid, &[]).await.unwrap()["valid"], true);
 }
+
+#[tokio::test]
+async fn a_histogram_over_time_tells_the_total() {
+    let lake = Lake::new().await;
+    let histogram = json!({"date_histogram": {"field": "@timestamp", "fixed_interval": "30m", "min_doc_count": 1}});
+    for (extra, expected) in [
+        (json!({}), json!({"value": 60, "relation": "eq"})),
+        (json!({"query": {"term": {"level": "error"}}}), json!({"value": 6, "relation": "eq"})),
+        (json!({"track_total_hits": 20}), json!({"value": 20, "relation": "gte"})),
+        (
+            json!({"post_filter": {"term": {"level": "error"}}}),
+            json!({"value": 6, "relation": "eq"}),
+        ),
+        (json!({"track_total_hits": false}), Value::Null),
+    ] {
+        let mut body = json!({"size": 0, "aggs": {"times": histogram}});
+        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        let answer = lake.ask(&["logs"], body, "typed_keys=true").await.unwrap();
+        assert_eq!(answer["hits"]["total"], expected, "{extra}");
+        assert!(answer["aggregations"].get("date_histogram#times").is_some());
+    }
+}

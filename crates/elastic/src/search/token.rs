@@ -82,16 +82,15 @@ impl Cursor {
 /// A point in time: which tables it is of.
 pub(super) struct PointInTime {
     tables: Vec<String>,
-    now_nanos: i64,
 }
 
 impl PointInTime {
-    pub(super) fn of(tables: &[TableName], now_nanos: i64) -> Self {
-        Self { tables: tables.iter().map(ToString::to_string).collect(), now_nanos }
+    pub(super) fn of(tables: &[TableName]) -> Self {
+        Self { tables: tables.iter().map(ToString::to_string).collect() }
     }
 
     pub(super) fn write(&self) -> String {
-        encode(&json!({ "pit": self.tables, "now": self.now_nanos }))
+        encode(&json!({ "pit": self.tables }))
     }
 
     pub(super) fn read(id: &str) -> Result<Self, ElasticError> {
@@ -100,8 +99,7 @@ impl PointInTime {
         let token = decode(id).ok_or_else(missing)?;
         let tables = token.get("pit").cloned().ok_or_else(missing)?;
         let tables = serde_json::from_value(tables).map_err(|_| missing())?;
-        let now_nanos = token.get("now").and_then(Value::as_i64).ok_or_else(missing)?;
-        Ok(Self { tables, now_nanos })
+        Ok(Self { tables })
     }
 
     pub(super) fn tables(&self) -> Result<Vec<TableName>, ElasticError> {

@@ -1,6 +1,6 @@
-//! What columns tables have, for doors whose protocols ask before they search.
+//! Which tables there are and what columns they have, for doors whose protocols ask before they search.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::SchemaRef;
 use loglake_model::{TableName, TenantName};
@@ -10,6 +10,14 @@ use crate::QueryError;
 use crate::statement::Named;
 
 impl QueryEngine {
+    /// The tenant's tables.
+    ///
+    /// # Errors
+    /// When the store cannot be listed.
+    pub async fn tables(&self, tenant: &TenantName) -> Result<BTreeSet<TableName>, QueryError> {
+        Ok(self.reader.catalog().tables(tenant).await?.into_iter().collect())
+    }
+
     /// The columns of those of `names` that are there, as queries see them.
     pub async fn shapes(
         &self,

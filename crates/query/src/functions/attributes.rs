@@ -112,10 +112,10 @@ fn values(object: &str, key: &str) -> Vec<String> {
     // Most rows lack most keys: the last part of the name is nowhere in the text then. A key may be
     // spelled with escapes.
     let last = key.rsplit('.').next().unwrap_or(key);
-    if object.contains(last) || object.contains('\\') {
-        if let Ok(object) = serde_json::from_str(object) {
-            collect(&object, Some(key), &mut found);
-        }
+    if (object.contains(last) || object.contains('\\'))
+        && let Ok(object) = serde_json::from_str(object)
+    {
+        collect(&object, Some(key), &mut found);
     }
     found
 }
