@@ -291,11 +291,7 @@ mod tests {
                 json!({"wildcard": {"message": "clos*"}}),
                 json!({"fields": {"message": {"fragment_size": 20}}})
             ),
-<<<<<<< HEAD
-            Some(json!({"message": ["connection <em>closed</em>"]}))
-=======
             Some(json!({"message": ["peer, connection <em>closed</em>"]}))
->>>>>>> elastic
         );
         assert_eq!(shown(json!({"match_all": {}}), all), None);
     }
