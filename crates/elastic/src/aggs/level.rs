@@ -250,7 +250,11 @@ impl<'a> Level<'a> {
         let size = u64::try_from(size).unwrap_or(u64::MAX);
         let wanted = col("place").lt_eq(lit(size)).or(datafusion::logical_expr::not(is_bucket));
         // Of one order are the windows of a plan's node: these have none.
-        Ok(plan.window(windows)?.window(vec![rank.alias("place")])?.filter(wanted)?)
+        Ok(plan
+            .window(windows)?
+            .window(vec![rank.alias("place")])?
+            .filter(wanted)?
+            .limit(0, Some(self.rows_max + 1))?)
     }
 
     fn sorts(&self, order: &Order, own: &[Expr]) -> Vec<SortExpr> {
@@ -286,7 +290,7 @@ impl<'a> Level<'a> {
         let rows = Rows::read(batches, self.keys.len(), self.states.len())?;
         let mut tables: Vec<Table> = self.chain.iter().map(|_| Table::default()).collect();
         let is_cut = matches!(self.last().grouping.cut, Cut::Top { .. });
-        if !is_cut && rows.counts.len() > self.rows_max {
+        if rows.counts.len() > self.rows_max {
             return Err(ElasticError::too_many_buckets(self.rows_max));
         }
         let last = self.chain.len() - 1;
