@@ -31,7 +31,9 @@ pub struct DateFormat {
 #[derive(Clone, Debug, PartialEq)]
 enum Format {
     /// With at least so many digits of a second when written.
-    OptionalTime { digits: usize },
+    OptionalTime {
+        digits: usize,
+    },
     EpochMillis,
     EpochSecond,
     Pattern(Pattern),
@@ -63,9 +65,7 @@ impl DateFormat {
         now_nanos: i64,
         round: Round,
     ) -> Result<i64, ElasticError> {
-        let failed = || {
-            ElasticError::parse(format!("failed to parse date field [{text}]"))
-        };
+        let failed = || ElasticError::parse(format!("failed to parse date field [{text}]"));
         if let Some(math) = text.strip_prefix("now") {
             return apply(now_nanos, math, zone, round).ok_or_else(failed);
         }
@@ -112,9 +112,11 @@ impl Format {
 
     fn write(&self, nanos: i64, zone: Zone) -> String {
         match self {
-            Self::OptionalTime { digits } => {
-                parts::write_date_optional_time(zone.local(nanos), zone.offset_seconds(nanos), *digits)
-            }
+            Self::OptionalTime { digits } => parts::write_date_optional_time(
+                zone.local(nanos),
+                zone.offset_seconds(nanos),
+                *digits,
+            ),
             Self::EpochMillis => nanos.div_euclid(1_000_000).to_string(),
             Self::EpochSecond => nanos.div_euclid(1_000_000_000).to_string(),
             Self::Pattern(pattern) => {

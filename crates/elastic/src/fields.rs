@@ -217,10 +217,9 @@ impl Fields {
             Kind::Long | Kind::Double => {
                 cast(cast(field.expr * lit(1_000_i64), DataType::Int64), time_type())
             }
-            Kind::Boolean => lit(datafusion::scalar::ScalarValue::TimestampMicrosecond(
-                None,
-                Some("UTC".into()),
-            )),
+            Kind::Boolean => {
+                lit(datafusion::scalar::ScalarValue::TimestampMicrosecond(None, Some("UTC".into())))
+            }
             Kind::Text | Kind::Keyword | Kind::Attribute => try_cast(field.expr, time_type()),
         }
     }

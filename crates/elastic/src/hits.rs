@@ -129,7 +129,8 @@ impl HitOptions {
             if let Some(ids) = &ids {
                 hit.insert("_id".to_owned(), json!(ids.as_string::<i32>().value(row)));
             }
-            let score = scores.as_ref().map(|scores| scores.as_primitive::<Float64Type>().value(row));
+            let score =
+                scores.as_ref().map(|scores| scores.as_primitive::<Float64Type>().value(row));
             hit.insert("_score".to_owned(), json!(score));
             if self.version {
                 hit.insert("_version".to_owned(), json!(1));

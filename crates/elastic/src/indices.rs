@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use loglake_model::TableName;
 
+use crate::ElasticError;
 use crate::dates::{DateFormat, Round, Zone};
 use crate::lucene::wildcard_is_match;
-use crate::ElasticError;
 
 /// `ignore_unavailable` and `allow_no_indices` of a request.
 #[derive(Clone, Copy, Debug)]
@@ -86,9 +86,8 @@ fn plain(name: &str, now_nanos: i64) -> Result<String, ElasticError> {
     let Some(inner) = name.strip_prefix('<').and_then(|name| name.strip_suffix('>')) else {
         return Ok(name.to_owned());
     };
-    let wrong = || {
-        ElasticError::illegal_argument(format!("invalid dynamic name expression [{name}]"))
-    };
+    let wrong =
+        || ElasticError::illegal_argument(format!("invalid dynamic name expression [{name}]"));
     let (mut plain, mut rest) = (String::new(), inner);
     while let Some((before, after)) = rest.split_once('{') {
         plain.push_str(before);

@@ -67,7 +67,9 @@ impl Object {
 
     /// A text, or a number or truth as one.
     pub(crate) fn text(&mut self, key: &str) -> Result<Option<String>, ElasticError> {
-        self.take(key).map(|value| scalar_text(&value).ok_or_else(|| self.wrong(key, &value))).transpose()
+        self.take(key)
+            .map(|value| scalar_text(&value).ok_or_else(|| self.wrong(key, &value)))
+            .transpose()
     }
 
     pub(crate) fn needed(&mut self, key: &str) -> Result<String, ElasticError> {
@@ -128,7 +130,9 @@ impl Object {
     pub(crate) fn finish(self) -> Result<(), ElasticError> {
         match self.members.keys().next() {
             None => Ok(()),
-            Some(key) => Err(ElasticError::parsing(format!("{} does not support [{key}]", self.name))),
+            Some(key) => {
+                Err(ElasticError::parsing(format!("{} does not support [{key}]", self.name)))
+            }
         }
     }
 }

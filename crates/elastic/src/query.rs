@@ -113,21 +113,62 @@ pub enum Query {
     MatchNone,
     Bool(Box<Bool>),
     /// `match` and its kin over one field.
-    Match { field: String, words: Words },
-    Phrase { field: String, text: String, last_is_prefix: bool, lenient: bool },
-    Term { field: String, value: Value, any_case: bool, lenient: bool },
-    Terms { field: String, values: Vec<Value> },
-    Range { field: String, range: Range },
-    Exists { field: String },
+    Match {
+        field: String,
+        words: Words,
+    },
+    Phrase {
+        field: String,
+        text: String,
+        last_is_prefix: bool,
+        lenient: bool,
+    },
+    Term {
+        field: String,
+        value: Value,
+        any_case: bool,
+        lenient: bool,
+    },
+    Terms {
+        field: String,
+        values: Vec<Value>,
+    },
+    Range {
+        field: String,
+        range: Range,
+    },
+    Exists {
+        field: String,
+    },
     Ids(Vec<String>),
-    Pattern { field: String, pattern: Pattern, any_case: bool, lenient: bool },
-    Fuzzy { field: String, value: String, fuzziness: Fuzziness },
+    Pattern {
+        field: String,
+        pattern: Pattern,
+        any_case: bool,
+        lenient: bool,
+    },
+    Fuzzy {
+        field: String,
+        value: String,
+        fuzziness: Fuzziness,
+    },
     /// The same over each of several fields, whose names may be patterns; any may match. The score is
     /// the best one, or all of them together.
-    AnyField { fields: Vec<(String, f64)>, query: Box<Query>, add_scores: bool },
+    AnyField {
+        fields: Vec<(String, f64)>,
+        query: Box<Query>,
+        add_scores: bool,
+    },
     Constant(Box<Query>),
-    DisMax { queries: Vec<Query>, tie_breaker: f64 },
-    Boosting { positive: Box<Query>, negative: Box<Query>, negative_boost: f64 },
+    DisMax {
+        queries: Vec<Query>,
+        tie_breaker: f64,
+    },
+    Boosting {
+        positive: Box<Query>,
+        negative: Box<Query>,
+        negative_boost: f64,
+    },
     Boost(Box<Query>, f64),
 }
 
@@ -144,7 +185,9 @@ impl Bool {
     pub(crate) fn needed(&self) -> usize {
         match &self.minimum {
             Some(minimum) => minimum.of(self.should.len()),
-            None => usize::from(self.must.is_empty() && self.filter.is_empty() && !self.should.is_empty()),
+            None => usize::from(
+                self.must.is_empty() && self.filter.is_empty() && !self.should.is_empty(),
+            ),
         }
     }
 }

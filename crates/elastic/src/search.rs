@@ -23,9 +23,9 @@ use loglake_model::{TableName, TenantName};
 use loglake_query::{PlanSnapshot, PlansRequest, QueryEngine};
 use serde_json::{Value, json};
 
-pub use self::request::SearchRequest;
 use self::answer::Page;
 use self::base::Base;
+pub use self::request::SearchRequest;
 use self::request::{Search, Total};
 use self::token::{Cursor, PointInTime};
 use crate::query::Query;
@@ -76,7 +76,9 @@ impl Elastic<'_> {
         check_keep_alive(keep_alive)?;
         let mut search = request.understood(self.now_nanos)?;
         if search.from > 0 {
-            return Err(ElasticError::illegal_argument("using [from] is not allowed in a scroll context"));
+            return Err(ElasticError::illegal_argument(
+                "using [from] is not allowed in a scroll context",
+            ));
         }
         if search.size == 0 {
             return Err(ElasticError::illegal_argument("[size] cannot be [0] in a scroll context"));
@@ -118,7 +120,7 @@ impl Elastic<'_> {
         keep_alive: &str,
     ) -> Result<Value, ElasticError> {
         check_keep_alive(keep_alive)?;
-        let id = PointInTime::of(tables, self.now_nanos).write();
+        let id = PointInTime::of(tables).write();
         Ok(json!({ "id": id, "_shards": answer::shards(tables.len()) }))
     }
 
@@ -135,7 +137,9 @@ impl Elastic<'_> {
         let mut search = request.understood(self.now_nanos)?;
         (search.size, search.total) = (0, Total::Exact);
         let page = self.page(tables, search).await?;
-        Ok(json!({ "count": page.total.map_or(0, |(count, _)| count), "_shards": answer::shards(tables.len()) }))
+        Ok(
+            json!({ "count": page.total.map_or(0, |(count, _)| count), "_shards": answer::shards(tables.len()) }),
+        )
     }
 
     /// The document of an id, as `_doc/ID` shows it (`_index`, `_id`, `_version`, `found`, `_source`);
@@ -150,9 +154,11 @@ impl Elastic<'_> {
         url: &[(String, String)],
     ) -> Result<Value, ElasticError> {
         let known = url.iter().filter(|(name, _)| name.starts_with("_source")).cloned();
-        let body = json!({ "query": { "ids": { "values": [id] } }, "size": 1, "track_total_hits": false });
+        let body =
+            json!({ "query": { "ids": { "values": [id] } }, "size": 1, "track_total_hits": false });
         let request = SearchRequest::parse(body, &known.collect::<Vec<_>>())?;
-        let page = self.page(std::slice::from_ref(table), request.understood(self.now_nanos)?).await?;
+        let page =
+            self.page(std::slice::from_ref(table), request.understood(self.now_nanos)?).await?;
         let mut answer = json!({ "_index": table.as_str(), "_id": id, "found": false });
         if let Some(hit) = page.hits.into_iter().next() {
             answer = json!({
@@ -204,7 +210,8 @@ impl Elastic<'_> {
             [] => Page::default(),
             _ => {
                 let work = Run { tables, search: &search, now_nanos: self.now_nanos };
-                let (mut page, took) = self.ask(&search.text, tables, search.timeout, &work).await?;
+                let (mut page, took) =
+                    self.ask(&search.text, tables, search.timeout, &work).await?;
                 page.took = took;
                 page
             }
@@ -315,6 +322,9 @@ impl Work for Check<'_> {
 fn with_ties(sort: &Sort) -> Sort {
     let ascending = Some(Order::Ascending);
     let mut keys = sort.0.clone();
-    keys.extend([SortKey::new("@timestamp", ascending), SortKey::new(crate::fields::ID, ascending)]);
+    keys.extend([
+        SortKey::new("@timestamp", ascending),
+        SortKey::new(crate::fields::ID, ascending),
+    ]);
     Sort(keys)
 }

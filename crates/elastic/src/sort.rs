@@ -1,7 +1,7 @@
 //! `sort`: by which fields hits are ordered. Also of `top_hits`.
 
-use datafusion::logical_expr::{Expr, SortExpr, cast, lit};
 use arrow::datatypes::DataType;
+use datafusion::logical_expr::{Expr, SortExpr, cast, lit};
 use loglake_model::{NANOS, TIMESTAMP};
 use serde_json::Value;
 
@@ -51,7 +51,11 @@ impl SortKey {
     }
 
     /// The expressions that this key stands for, in order: of times the nanoseconds too.
-    pub(crate) fn exprs(&self, fields: &Fields, score: Option<&Expr>) -> Result<Vec<Expr>, ElasticError> {
+    pub(crate) fn exprs(
+        &self,
+        fields: &Fields,
+        score: Option<&Expr>,
+    ) -> Result<Vec<Expr>, ElasticError> {
         let with_nanos = |time: Expr| match fields.schema().field_with_name(NANOS) {
             Ok(_) => vec![time, col(NANOS)],
             Err(_) => vec![time],
@@ -79,7 +83,11 @@ impl SortKey {
     }
 
     /// The value that the hit shows, and that `search_after` takes: times as nanoseconds.
-    pub(crate) fn value(&self, fields: &Fields, score: Option<&Expr>) -> Result<Expr, ElasticError> {
+    pub(crate) fn value(
+        &self,
+        fields: &Fields,
+        score: Option<&Expr>,
+    ) -> Result<Expr, ElasticError> {
         let exprs = self.exprs(fields, score)?;
         let is_time = match &self.by {
             SortBy::Field(name) => fields.field(name).kind == Kind::Date,
@@ -153,7 +161,9 @@ fn order_of(text: &str) -> Result<Order, ElasticError> {
 fn parse_one(item: &Value) -> Result<Vec<SortKey>, ElasticError> {
     match item {
         Value::String(name) => Ok(vec![SortKey::new(name, None)]),
-        Value::Object(members) => members.iter().map(|(name, body)| parse_key(name, body)).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, body)| parse_key(name, body)).collect()
+        }
         other => Err(ElasticError::illegal_argument(format!(
             "malformed sort format, within the sort array, an object, or an actual string are allowed, \
              not {other}"

@@ -46,14 +46,15 @@ mod views;
 
 pub use answer::QueryAnswer;
 pub use engine::{
-    Described, PlanQuery, PlanSnapshot, PlansRequest, QueryDeps, QueryEngine, QueryRequest, QuerySettings, Relation, RelationKind,
+    Described, PlanQuery, PlanSnapshot, PlansRequest, QueryDeps, QueryEngine, QueryRequest,
+    QuerySettings, Relation, RelationKind,
 };
 pub use error::QueryError;
-pub use functions::{Interval, Rounding, percentile};
 pub use fresh::{
     Filter, FreshAnswer, FreshAnswerer, FreshBatches, FreshError, FreshHead, FreshRows, FreshScan,
     InvalidMessage, NoFreshRows, Selection, Unanswered, UpTo, decode_head, encode_scan,
 };
+pub use functions::{Interval, Rounding, percentile};
 pub use lookups::{CacheLookups, Lookups};
 pub use partial::PartialAnswer;
 pub use spread::{Queriers, QueryWorker, SpreadSettings};

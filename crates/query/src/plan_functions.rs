@@ -15,7 +15,6 @@ fn call(name: &str, args: Vec<Expr>) -> Expr {
     }
 }
 
-
 /// The first value of a key of `attributes` as text, whichever way its dots are spelled; null where
 /// the row has none.
 pub fn attribute_text(attributes: Expr, key: &str) -> Expr {

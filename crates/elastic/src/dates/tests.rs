@@ -30,7 +30,9 @@ fn date_math_adds_and_rounds() {
         assert_eq!(moment(text, Round::Down), down, "{text}");
         assert_eq!(moment(text, Round::Up), up, "{text}");
     }
-    for text in ["", "yesterday", "now+", "now-1", "now/2d", "now-1x", "2026-13-01", "2026-11-01||?1d"] {
+    for text in
+        ["", "yesterday", "now+", "now-1", "now/2d", "now-1x", "2026-13-01", "2026-11-01||?1d"]
+    {
         let failed = DateFormat::default().moment(text, Zone::UTC, NOW, Round::Down);
         assert!(failed.is_err(), "{text}: {failed:?}");
     }

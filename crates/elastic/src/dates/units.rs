@@ -66,9 +66,8 @@ impl CalendarUnit {
     pub fn floor_local(self, at: NaiveDateTime) -> NaiveDateTime {
         let day = at.date();
         let clock = |h, m, s| day.and_hms_opt(h, m, s).unwrap_or(at);
-        let midnight = |date: Option<NaiveDate>| {
-            date.and_then(|date| date.and_hms_opt(0, 0, 0)).unwrap_or(at)
-        };
+        let midnight =
+            |date: Option<NaiveDate>| date.and_then(|date| date.and_hms_opt(0, 0, 0)).unwrap_or(at);
         match self {
             Self::Second => clock(at.hour(), at.minute(), at.second()),
             Self::Minute => clock(at.hour(), at.minute(), 0),
@@ -79,7 +78,9 @@ impl CalendarUnit {
                 midnight(day.checked_sub_days(Days::new(since_monday)))
             }
             Self::Month => midnight(day.with_day(1)),
-            Self::Quarter => midnight(NaiveDate::from_ymd_opt(day.year(), day.month0() / 3 * 3 + 1, 1)),
+            Self::Quarter => {
+                midnight(NaiveDate::from_ymd_opt(day.year(), day.month0() / 3 * 3 + 1, 1))
+            }
             Self::Year => midnight(NaiveDate::from_ymd_opt(day.year(), 1, 1)),
         }
     }
@@ -91,9 +92,8 @@ impl CalendarUnit {
             let months = Months::new(u32::try_from(count.unsigned_abs()).ok()?);
             if count < 0 { at.checked_sub_months(months) } else { at.checked_add_months(months) }
         };
-        let seconds = |per: i64| {
-            at.checked_add_signed(TimeDelta::try_seconds(count.checked_mul(per)?)?)
-        };
+        let seconds =
+            |per: i64| at.checked_add_signed(TimeDelta::try_seconds(count.checked_mul(per)?)?);
         match self {
             Self::Second => seconds(1),
             Self::Minute => seconds(60),

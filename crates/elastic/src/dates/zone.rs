@@ -24,9 +24,9 @@ impl Zone {
         if let Some(offset) = parse_offset(text) {
             return Ok(Self::Fixed(offset));
         }
-        text.parse().map(Self::Named).map_err(|_| {
-            ElasticError::illegal_argument(format!("unknown time-zone ID: [{text}]"))
-        })
+        text.parse()
+            .map(Self::Named)
+            .map_err(|_| ElasticError::illegal_argument(format!("unknown time-zone ID: [{text}]")))
     }
 
     /// The name that Arrow's time zones have.

@@ -48,7 +48,8 @@ impl FieldsWanted {
         let mut shown = Map::new();
         for wanted in &self.0 {
             if wanted.pattern.contains('*') {
-                let fitting = flat.iter().filter(|(name, _)| wildcard_is_match(&wanted.pattern, name));
+                let fitting =
+                    flat.iter().filter(|(name, _)| wildcard_is_match(&wanted.pattern, name));
                 for (name, values) in fitting {
                     shown.insert(name.clone(), wanted.values(name, values));
                 }

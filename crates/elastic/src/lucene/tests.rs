@@ -34,16 +34,32 @@ fn clauses_are_joined_as_the_classic_parser_joins_them() {
     for (text, expected) in [
         ("a", w("a")),
         ("a b", both(Bool { should: vec![w("a"), w("b")], ..Bool::default() })),
-        ("a AND b OR c", both(Bool { must: vec![w("a"), w("b")], should: vec![w("c")], ..Bool::default() })),
-        ("+a -b !c NOT d", both(Bool { must: vec![w("a")], must_not: vec![w("b"), w("c"), w("d")], ..Bool::default() })),
-        ("a && (b || c)", both(Bool {
-            must: vec![w("a"), both(Bool { should: vec![w("b"), w("c")], ..Bool::default() })],
-            ..Bool::default()
-        })),
-        ("level:(error OR warn)", both(Bool {
-            should: vec![word("level", "error"), word("level", "warn")],
-            ..Bool::default()
-        })),
+        (
+            "a AND b OR c",
+            both(Bool { must: vec![w("a"), w("b")], should: vec![w("c")], ..Bool::default() }),
+        ),
+        (
+            "+a -b !c NOT d",
+            both(Bool {
+                must: vec![w("a")],
+                must_not: vec![w("b"), w("c"), w("d")],
+                ..Bool::default()
+            }),
+        ),
+        (
+            "a && (b || c)",
+            both(Bool {
+                must: vec![w("a"), both(Bool { should: vec![w("b"), w("c")], ..Bool::default() })],
+                ..Bool::default()
+            }),
+        ),
+        (
+            "level:(error OR warn)",
+            both(Bool {
+                should: vec![word("level", "error"), word("level", "warn")],
+                ..Bool::default()
+            }),
+        ),
         (r"a\:b", w("a:b")),
         ("ANDROID", w("ANDROID")),
         ("a^2", Query::Boost(Box::new(w("a")), 2.0)),
@@ -61,20 +77,50 @@ fn terms_are_patterns_ranges_and_phrases() {
     let range = |range| Query::Range { field: field(), range };
     use crate::query::{Pattern, Range};
     for (text, expected) in [
-        ("f:[1 TO 5}", range(Range { gte: Some(json!("1")), lt: Some(json!("5")), ..Range::default() })),
+        (
+            "f:[1 TO 5}",
+            range(Range { gte: Some(json!("1")), lt: Some(json!("5")), ..Range::default() }),
+        ),
         ("f:{* TO \"x y\"]", range(Range { lte: Some(json!("x y")), ..Range::default() })),
         ("f:>=10", range(Range { gte: Some(json!("10")), ..Range::default() })),
         ("f:*", Query::Exists { field: field() }),
         ("_exists_:f", Query::Exists { field: field() }),
         ("*:*", Query::MatchAll),
         ("*", Query::MatchAll),
-        ("f:\"a \\\"b\"", Query::Phrase { field: field(), text: "a \"b".into(), last_is_prefix: false, lenient: false }),
-        ("f:ab*c?", Query::Pattern { field: field(), pattern: Pattern::Wildcard("ab*c?".into()), any_case: false, lenient: false }),
-        ("f:/a.+\\/b/", Query::Pattern { field: field(), pattern: Pattern::Regexp("a.+/b".into()), any_case: false, lenient: false }),
+        (
+            "f:\"a \\\"b\"",
+            Query::Phrase {
+                field: field(),
+                text: "a \"b".into(),
+                last_is_prefix: false,
+                lenient: false,
+            },
+        ),
+        (
+            "f:ab*c?",
+            Query::Pattern {
+                field: field(),
+                pattern: Pattern::Wildcard("ab*c?".into()),
+                any_case: false,
+                lenient: false,
+            },
+        ),
+        (
+            "f:/a.+\\/b/",
+            Query::Pattern {
+                field: field(),
+                pattern: Pattern::Regexp("a.+/b".into()),
+                any_case: false,
+                lenient: false,
+            },
+        ),
     ] {
         assert_eq!(read(text), expected, "{text}");
     }
-    assert!(matches!(read("f:eror~1"), Query::Match { words: Words { fuzziness: Some(_), .. }, .. }));
+    assert!(matches!(
+        read("f:eror~1"),
+        Query::Match { words: Words { fuzziness: Some(_), .. }, .. }
+    ));
     for text in ["(a", "a)", "\"a", "f:", "AND a", "f:[1 TO", "a:b:c", "a^x", "/a"] {
         assert!(query_string(text, &options(Operator::Or)).is_err(), "{text}");
     }
@@ -101,7 +147,11 @@ fn patterns_match_what_they_say() {
     assert_eq!(regexp("a.^b$").unwrap(), r"a.\^b\$");
     assert_eq!(regexp("[a-c^]\"x.y\"").unwrap(), r"[a-c\^]x\.y");
     assert!(regexp("~a").is_err() && regexp("[a").is_err());
-    assert!(wildcard_is_match("log*-?", "logs-?") && wildcard_is_match("*", "") && wildcard_is_match("a*a", "aa"));
+    assert!(
+        wildcard_is_match("log*-?", "logs-?")
+            && wildcard_is_match("*", "")
+            && wildcard_is_match("a*a", "aa")
+    );
     assert!(!wildcard_is_match("a*a", "a") && !wildcard_is_match("log", "logs"));
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Where a field is missing an expression is null; a negation asks whether it is not true.
 
-use datafusion::logical_expr::{Expr, Operator as Op, binary_expr, cast, lit};
 use arrow::datatypes::DataType;
+use datafusion::logical_expr::{Expr, Operator as Op, binary_expr, cast, lit};
 use loglake_query::plan_functions as functions;
 
 use super::values::{Scope, and};
@@ -27,7 +27,9 @@ impl Scope<'_> {
             Query::MatchAll => lit(true),
             Query::MatchNone => lit(false),
             Query::Bool(query) => self.bool_filter(query)?,
-            Query::Match { field, words } => self.leaf(field, words.lenient, |f| self.words(f, words))?,
+            Query::Match { field, words } => {
+                self.leaf(field, words.lenient, |f| self.words(f, words))?
+            }
             Query::Phrase { field, text, last_is_prefix, lenient } => {
                 self.leaf(field, *lenient, |field| self.phrase(field, text, *last_is_prefix))?
             }
@@ -89,7 +91,8 @@ impl Scope<'_> {
         fields: &[(String, f64)],
         query: &Query,
     ) -> Result<Expr, ElasticError> {
-        let each = self.expanded(fields).into_iter().map(|(name, _)| self.filter(&query.over(&name)));
+        let each =
+            self.expanded(fields).into_iter().map(|(name, _)| self.filter(&query.over(&name)));
         Ok(any(each.collect::<Result<_, _>>()?))
     }
 
@@ -114,7 +117,9 @@ impl Scope<'_> {
                 Some(fuzziness) if matches!(field.kind, Kind::Keyword | Kind::Attribute) => {
                     Ok(self.fuzzy(field, &words.text, fuzziness))
                 }
-                _ if words.last_is_prefix && matches!(field.kind, Kind::Keyword | Kind::Attribute) => {
+                _ if words.last_is_prefix
+                    && matches!(field.kind, Kind::Keyword | Kind::Attribute) =>
+                {
                     self.pattern(field, &Pattern::Prefix(words.text.clone()), false)
                 }
                 _ => self.equals(field, &words.text.clone().into(), false),
@@ -125,7 +130,8 @@ impl Scope<'_> {
         if all.is_empty() {
             return Ok(lit(words.zero_is_all));
         }
-        let is_plain = words.fuzziness.is_none() && !words.last_is_prefix && words.minimum.is_none();
+        let is_plain =
+            words.fuzziness.is_none() && !words.last_is_prefix && words.minimum.is_none();
         if is_plain && (words.operator == Operator::And || all.len() == 1) {
             return Ok(functions::match_all_words(expr(), &all.join(" ")));
         }
@@ -134,10 +140,15 @@ impl Scope<'_> {
             .iter()
             .enumerate()
             .map(|(at, word)| match words.fuzziness {
-                _ if words.last_is_prefix && at == last => functions::match_phrase_prefix(expr(), word),
-                Some(fuzziness) if fuzziness.edits_for(word) > 0 => {
-                    functions::match_fuzzy(expr(), word, fuzziness.edits_for(word), fuzziness.prefix)
+                _ if words.last_is_prefix && at == last => {
+                    functions::match_phrase_prefix(expr(), word)
                 }
+                Some(fuzziness) if fuzziness.edits_for(word) > 0 => functions::match_fuzzy(
+                    expr(),
+                    word,
+                    fuzziness.edits_for(word),
+                    fuzziness.prefix,
+                ),
                 _ => functions::match_all_words(expr(), word),
             })
             .collect();
@@ -149,10 +160,17 @@ impl Scope<'_> {
         Ok(at_least(needed, each))
     }
 
-    fn phrase(&self, field: &Field, text: &str, last_is_prefix: bool) -> Result<Expr, ElasticError> {
+    fn phrase(
+        &self,
+        field: &Field,
+        text: &str,
+        last_is_prefix: bool,
+    ) -> Result<Expr, ElasticError> {
         match field.kind {
             Kind::Text if functions::words(text).is_empty() => Ok(lit(false)),
-            Kind::Text if last_is_prefix => Ok(functions::match_phrase_prefix(field.expr.clone(), text)),
+            Kind::Text if last_is_prefix => {
+                Ok(functions::match_phrase_prefix(field.expr.clone(), text))
+            }
             Kind::Text => Ok(functions::match_phrase(field.expr.clone(), text)),
             Kind::Keyword | Kind::Attribute if last_is_prefix => {
                 self.pattern(field, &Pattern::Prefix(text.to_owned()), false)
@@ -162,7 +180,8 @@ impl Scope<'_> {
     }
 
     fn terms(&self, field: &Field, values: &[serde_json::Value]) -> Result<Expr, ElasticError> {
-        let is_one_list = matches!(field.kind, Kind::Keyword | Kind::Long) && field.name != crate::fields::ID;
+        let is_one_list =
+            matches!(field.kind, Kind::Keyword | Kind::Long) && field.name != crate::fields::ID;
         let each = values.iter().map(|value| self.equals(field, value, false));
         let each: Vec<Expr> = each.collect::<Result<_, _>>()?;
         if !is_one_list || each.len() < 2 {
@@ -183,13 +202,22 @@ impl Scope<'_> {
         let own = self.fields.field(name);
         let below = format!("{}.", own.name);
         let columns = self.fields.columns().into_iter().filter(|(column, _)| {
-            if name.contains('*') { lucene::wildcard_is_match(name, column) } else { column.starts_with(&below) }
+            if name.contains('*') {
+                lucene::wildcard_is_match(name, column)
+            } else {
+                column.starts_with(&below)
+            }
         });
         let columns = columns.map(|(column, _)| self.fields.field(&column).expr.is_not_null());
         any([own.expr.is_not_null()].into_iter().chain(columns).collect())
     }
 
-    fn pattern(&self, field: &Field, pattern: &Pattern, any_case: bool) -> Result<Expr, ElasticError> {
+    fn pattern(
+        &self,
+        field: &Field,
+        pattern: &Pattern,
+        any_case: bool,
+    ) -> Result<Expr, ElasticError> {
         let (regex, part) = match pattern {
             Pattern::Wildcard(text) => (lucene::wildcard(text), lucene::longest_literal(text)),
             Pattern::Prefix(text) => (format!("{}.*", lucene::literal(text)), text.clone()),
@@ -205,7 +233,8 @@ impl Scope<'_> {
                     _ => cased(&regex),
                 };
                 let matches = functions::match_words(expr(), &lowered);
-                let is_part = part.chars().count() >= PART_MIN && part.chars().all(char::is_alphanumeric);
+                let is_part =
+                    part.chars().count() >= PART_MIN && part.chars().all(char::is_alphanumeric);
                 match is_part {
                     // For the index, which knows parts of words.
                     true => expr().ilike(lit(format!("%{part}%"))).and(matches),
@@ -239,10 +268,10 @@ impl Scope<'_> {
     fn fuzzy(&self, field: &Field, value: &str, fuzziness: Fuzziness) -> Expr {
         let edits = fuzziness.edits_for(value);
         match field.kind {
-            Kind::Text => functions::match_fuzzy(field.expr.clone(), value, edits, fuzziness.prefix),
-            _ => {
-                functions::is_fuzzy(self.fields.text(&field.name), value, edits, fuzziness.prefix)
+            Kind::Text => {
+                functions::match_fuzzy(field.expr.clone(), value, edits, fuzziness.prefix)
             }
+            _ => functions::is_fuzzy(self.fields.text(&field.name), value, edits, fuzziness.prefix),
         }
     }
 }

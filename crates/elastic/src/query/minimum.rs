@@ -17,7 +17,9 @@ impl Minimum {
     /// When it is none.
     pub fn parse(text: &str) -> Result<Self, ElasticError> {
         let wrong = || {
-            ElasticError::illegal_argument(format!("failed to parse [minimum_should_match]: [{text}]"))
+            ElasticError::illegal_argument(format!(
+                "failed to parse [minimum_should_match]: [{text}]"
+            ))
         };
         let mut parts = vec![];
         for word in text.split_whitespace() {

@@ -14,12 +14,44 @@ const TERMS_MAX: usize = 65_536;
 
 /// Queries that Elasticsearch has and loglake does not.
 const UNSUPPORTED: &[&str] = &[
-    "combined_fields", "common", "distance_feature", "function_score", "geo_bounding_box",
-    "geo_distance", "geo_grid", "geo_polygon", "geo_shape", "has_child", "has_parent", "intervals",
-    "knn", "more_like_this", "nested", "parent_id", "percolate", "pinned", "rank_feature", "rule",
-    "script", "script_score", "semantic", "shape", "span_containing", "span_field_masking",
-    "span_first", "span_multi", "span_near", "span_not", "span_or", "span_term", "span_within",
-    "sparse_vector", "terms_set", "text_expansion", "weighted_tokens", "wrapper",
+    "combined_fields",
+    "common",
+    "distance_feature",
+    "function_score",
+    "geo_bounding_box",
+    "geo_distance",
+    "geo_grid",
+    "geo_polygon",
+    "geo_shape",
+    "has_child",
+    "has_parent",
+    "intervals",
+    "knn",
+    "more_like_this",
+    "nested",
+    "parent_id",
+    "percolate",
+    "pinned",
+    "rank_feature",
+    "rule",
+    "script",
+    "script_score",
+    "semantic",
+    "shape",
+    "span_containing",
+    "span_field_masking",
+    "span_first",
+    "span_multi",
+    "span_near",
+    "span_not",
+    "span_or",
+    "span_term",
+    "span_within",
+    "sparse_vector",
+    "terms_set",
+    "text_expansion",
+    "weighted_tokens",
+    "wrapper",
 ];
 
 /// # Errors
@@ -126,7 +158,12 @@ fn operator(object: &mut Object, key: &str) -> Result<Operator, ElasticError> {
 fn fuzziness(object: &mut Object) -> Result<Option<Fuzziness>, ElasticError> {
     let edits = object.text("fuzziness")?;
     let prefix = object.whole("prefix_length")?.unwrap_or(0);
-    object.pass_over(&["max_expansions", "fuzzy_transpositions", "fuzzy_rewrite", "transpositions"]);
+    object.pass_over(&[
+        "max_expansions",
+        "fuzzy_transpositions",
+        "fuzzy_rewrite",
+        "transpositions",
+    ]);
     let prefix = u64::try_from(prefix).unwrap_or(0);
     edits.map(|text| Ok(Fuzziness { edits: edits_of(&text)?, prefix })).transpose()
 }
@@ -283,8 +320,7 @@ fn term(body: &Value) -> Result<Query, ElasticError> {
 }
 
 fn terms(body: &Value) -> Result<Query, ElasticError> {
-    let (field, mut object, beside) =
-        Object::of_field("terms", body, "[]", &["boost", "_name"])?;
+    let (field, mut object, beside) = Object::of_field("terms", body, "[]", &["boost", "_name"])?;
     let Some(Value::Array(values)) = object.take("[]") else {
         if object.keys().any(|key| key == "index") {
             return Err(ElasticError::unsupported("[terms] that are looked up in an index"));
@@ -334,9 +370,10 @@ fn range(body: &Value) -> Result<Query, ElasticError> {
 
 fn exists(body: &Value) -> Result<Query, ElasticError> {
     let mut object = Object::new("[exists] query", body)?;
-    let field = object.text("field")?.filter(|field| !field.is_empty()).ok_or_else(|| {
-        ElasticError::parsing("[exists] must be provided with a [field]")
-    })?;
+    let field = object
+        .text("field")?
+        .filter(|field| !field.is_empty())
+        .ok_or_else(|| ElasticError::parsing("[exists] must be provided with a [field]"))?;
     let boost = object.number("boost")?;
     object.pass_over(NAMES);
     object.finish()?;
@@ -363,8 +400,7 @@ fn pattern(
     for key in keys {
         value = value.or(object.text(key)?);
     }
-    let value = value
-        .ok_or_else(|| ElasticError::illegal_argument("value cannot be null"))?;
+    let value = value.ok_or_else(|| ElasticError::illegal_argument("value cannot be null"))?;
     let boost = object.number("boost")?;
     let any_case = object.truth("case_insensitive")?.unwrap_or(false);
     object.pass_over(&["flags", "flags_value", "max_determinized_states"]);
@@ -406,10 +442,22 @@ fn string_options(object: &mut Object) -> Result<(String, lucene::Options), Elas
         prefix: u64::try_from(object.whole("fuzzy_prefix_length")?.unwrap_or(0)).unwrap_or(0),
     };
     object.pass_over(&[
-        "analyze_wildcard", "analyzer", "auto_generate_synonyms_phrase_query",
-        "allow_leading_wildcard", "enable_position_increments", "escape", "fuzzy_max_expansions",
-        "fuzzy_transpositions", "max_determinized_states", "quote_analyzer", "quote_field_suffix",
-        "type", "tie_breaker", "flags", "_name", "rewrite",
+        "analyze_wildcard",
+        "analyzer",
+        "auto_generate_synonyms_phrase_query",
+        "allow_leading_wildcard",
+        "enable_position_increments",
+        "escape",
+        "fuzzy_max_expansions",
+        "fuzzy_transpositions",
+        "max_determinized_states",
+        "quote_analyzer",
+        "quote_field_suffix",
+        "type",
+        "tie_breaker",
+        "flags",
+        "_name",
+        "rewrite",
     ]);
     Ok((text, options))
 }
@@ -436,9 +484,9 @@ fn simple_query_string(body: &Value) -> Result<Query, ElasticError> {
 
 fn inner(object: &mut Object, key: &str, depth: usize) -> Result<Query, ElasticError> {
     let name = object.name.clone();
-    let body = object.take(key).ok_or_else(|| {
-        ElasticError::parsing(format!("{name} requires a '{key}' element"))
-    })?;
+    let body = object
+        .take(key)
+        .ok_or_else(|| ElasticError::parsing(format!("{name} requires a '{key}' element")))?;
     at_depth(&body, depth + 1)
 }
 
@@ -458,7 +506,9 @@ fn dis_max(body: &Value, depth: usize) -> Result<Query, ElasticError> {
     object.pass_over(NAMES);
     object.finish()?;
     if queries.is_empty() {
-        return Err(ElasticError::parsing("[dis_max] requires 'queries' field with at least one clause"));
+        return Err(ElasticError::parsing(
+            "[dis_max] requires 'queries' field with at least one clause",
+        ));
     }
     Ok(Query::DisMax { queries, tie_breaker: tie_breaker.unwrap_or(0.0) }.boosted(boost))
 }
@@ -471,7 +521,9 @@ fn boosting(body: &Value, depth: usize) -> Result<Query, ElasticError> {
     object.pass_over(NAMES);
     object.finish()?;
     let negative_boost = negative_boost.filter(|boost| *boost >= 0.0).ok_or_else(|| {
-        ElasticError::parsing("[boosting] query requires 'negative_boost' to be set to be a positive value")
+        ElasticError::parsing(
+            "[boosting] query requires 'negative_boost' to be set to be a positive value",
+        )
     })?;
     Ok(Query::Boosting { positive, negative, negative_boost }.boosted(boost))
 }

@@ -8,7 +8,9 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast as cast_array;
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::functions_aggregate::expr_fn::{count, sum};
-use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, lit, when};
+use datafusion::logical_expr::{
+    Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, lit, when,
+};
 use datafusion::scalar::ScalarValue;
 use loglake_query::plan_functions as functions;
 
@@ -47,7 +49,11 @@ struct Scoring<'a> {
 
 impl Scorer {
     /// `fields` are those of all tables together.
-    pub(crate) fn new(query: &Query, fields: &Fields, now_nanos: i64) -> Result<Self, ElasticError> {
+    pub(crate) fn new(
+        query: &Query,
+        fields: &Fields,
+        now_nanos: i64,
+    ) -> Result<Self, ElasticError> {
         let scoring = Scoring { scope: Scope { fields, now_nanos }, counts: &BTreeMap::new() };
         // Once without counts: which words they are of is what it tells.
         let mut keys = vec![];
@@ -87,7 +93,8 @@ impl Scorer {
         let mut numbers = vec![];
         for column in batch.columns() {
             let column = cast_array(column, &DataType::Float64)?;
-            numbers.push(column.as_primitive::<Float64Type>().iter().next().flatten().unwrap_or(0.0));
+            numbers
+                .push(column.as_primitive::<Float64Type>().iter().next().flatten().unwrap_or(0.0));
         }
         for (counts, three) in self.keys.values_mut().zip(numbers.chunks(3)) {
             if let [rows, rows_of_field, words_of_field] = *three {
@@ -192,7 +199,8 @@ impl Scoring<'_> {
         let key = (name.to_owned(), text.to_owned());
         let counts = self.counts.get(&key).copied().unwrap_or_default();
         keys.push(key);
-        let rarity = ((counts.rows_of_field - counts.rows + 0.5).max(0.0) / (counts.rows + 0.5)).ln_1p();
+        let rarity =
+            ((counts.rows_of_field - counts.rows + 0.5).max(0.0) / (counts.rows + 0.5)).ln_1p();
         if field.kind != Kind::Text {
             // Once in a field of one value.
             return Ok(one_where(has(&field, text))? * lit(rarity));

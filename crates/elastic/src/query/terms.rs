@@ -40,14 +40,18 @@ fn collect(query: &Query, found: &mut Vec<(String, Mark)>) {
         }
         Query::Phrase { field, text, .. } => add(field, Mark::Words(functions::words(text))),
         Query::Term { field, value, .. } => {
-            crate::object::scalar_text(value).into_iter().for_each(|text| add(field, Mark::Text(text)));
+            crate::object::scalar_text(value)
+                .into_iter()
+                .for_each(|text| add(field, Mark::Text(text)));
         }
         Query::Terms { field, values } => {
             let texts = values.iter().filter_map(crate::object::scalar_text);
             texts.for_each(|text| add(field, Mark::Text(text)));
         }
         Query::Pattern { field, pattern, .. } => match pattern {
-            Pattern::Wildcard(text) => add(field, Mark::Regex(lucene::wildcard(&text.to_lowercase()))),
+            Pattern::Wildcard(text) => {
+                add(field, Mark::Regex(lucene::wildcard(&text.to_lowercase())))
+            }
             Pattern::Prefix(text) => add(field, Mark::Beginning(text.clone())),
             Pattern::Regexp(text) => {
                 lucene::regexp(text).into_iter().for_each(|regex| add(field, Mark::Regex(regex)));
@@ -60,6 +64,10 @@ fn collect(query: &Query, found: &mut Vec<(String, Mark)>) {
         Query::Constant(inner) | Query::Boost(inner, _) => collect(inner, found),
         Query::DisMax { queries, .. } => queries.iter().for_each(|query| collect(query, found)),
         Query::Boosting { positive, .. } => collect(positive, found),
-        Query::MatchAll | Query::MatchNone | Query::Range { .. } | Query::Exists { .. } | Query::Ids(_) => {}
+        Query::MatchAll
+        | Query::MatchNone
+        | Query::Range { .. }
+        | Query::Exists { .. }
+        | Query::Ids(_) => {}
     }
 }

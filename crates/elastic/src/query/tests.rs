@@ -18,9 +18,18 @@ fn short_and_long_forms_are_the_same() {
         (json!({"term": {"a": 1}}), json!({"term": {"a": {"value": 1}}})),
         (json!({"prefix": {"a": "x"}}), json!({"prefix": {"a": {"value": "x"}}})),
         (json!({"wildcard": {"a": "x*"}}), json!({"wildcard": {"a": {"wildcard": "x*"}}})),
-        (json!({"fuzzy": {"a": "x"}}), json!({"fuzzy": {"a": {"value": "x", "fuzziness": "AUTO"}}})),
-        (json!({"bool": {"must": {"match_all": {}}}}), json!({"bool": {"must": [{"match_all": {}}]}})),
-        (json!({"range": {"a": {"gte": 1, "lt": 2}}}), json!({"range": {"a": {"from": 1, "to": 2, "include_upper": false}}})),
+        (
+            json!({"fuzzy": {"a": "x"}}),
+            json!({"fuzzy": {"a": {"value": "x", "fuzziness": "AUTO"}}}),
+        ),
+        (
+            json!({"bool": {"must": {"match_all": {}}}}),
+            json!({"bool": {"must": [{"match_all": {}}]}}),
+        ),
+        (
+            json!({"range": {"a": {"gte": 1, "lt": 2}}}),
+            json!({"range": {"a": {"from": 1, "to": 2, "include_upper": false}}}),
+        ),
     ] {
         assert_eq!(parse(&short).unwrap(), parse(&long).unwrap(), "{short}");
     }
@@ -29,19 +38,43 @@ fn short_and_long_forms_are_the_same() {
 #[test]
 fn mistakes_are_said_as_elasticsearch_says_them() {
     for (body, expected) in [
-        (json!({"match": {"a": {"query": "x", "b": 1}}}), "parsing_exception: [match] query does not support [b]"),
-        (json!({"match": {"a": "x", "b": "y"}}), "parsing_exception: [match] query doesn't support multiple fields, found [a] and [b]"),
+        (
+            json!({"match": {"a": {"query": "x", "b": 1}}}),
+            "parsing_exception: [match] query does not support [b]",
+        ),
+        (
+            json!({"match": {"a": "x", "b": "y"}}),
+            "parsing_exception: [match] query doesn't support multiple fields, found [a] and [b]",
+        ),
         (json!({"nosuch": {}}), "parsing_exception: unknown query [nosuch]"),
         (json!({}), "illegal_argument_exception: query malformed, empty clause found"),
         (json!([]), "parsing_exception: [_na] query malformed, must start with start_object"),
-        (json!({"match_all": {}, "match_none": {}}), "parsing_exception: [match_all] malformed query, expected [END_OBJECT] but found [FIELD_NAME]"),
-        (json!({"bool": {"nosuch": []}}), "parsing_exception: [bool] query does not support [nosuch]"),
+        (
+            json!({"match_all": {}, "match_none": {}}),
+            "parsing_exception: [match_all] malformed query, expected [END_OBJECT] but found [FIELD_NAME]",
+        ),
+        (
+            json!({"bool": {"nosuch": []}}),
+            "parsing_exception: [bool] query does not support [nosuch]",
+        ),
         (json!({"exists": {}}), "parsing_exception: [exists] must be provided with a [field]"),
-        (json!({"terms": {"a": 1}}), "parsing_exception: [terms] query requires an array of values for [a]"),
+        (
+            json!({"terms": {"a": 1}}),
+            "parsing_exception: [terms] query requires an array of values for [a]",
+        ),
         (json!({"term": {"a": null}}), "illegal_argument_exception: value cannot be null"),
-        (json!({"constant_score": {}}), "parsing_exception: [constant_score] query requires a 'filter' element"),
-        (json!({"geo_shape": {}}), "illegal_argument_exception: loglake does not support the query [geo_shape]"),
-        (json!({"match_phrase": {"a": {"query": "x y", "slop": 2}}}), "illegal_argument_exception: loglake does not support phrases with [slop] 2, only 0"),
+        (
+            json!({"constant_score": {}}),
+            "parsing_exception: [constant_score] query requires a 'filter' element",
+        ),
+        (
+            json!({"geo_shape": {}}),
+            "illegal_argument_exception: loglake does not support the query [geo_shape]",
+        ),
+        (
+            json!({"match_phrase": {"a": {"query": "x y", "slop": 2}}}),
+            "illegal_argument_exception: loglake does not support phrases with [slop] 2, only 0",
+        ),
     ] {
         assert_eq!(error(body.clone()), expected, "{body}");
     }

@@ -1,10 +1,10 @@
 //! Values of queries as literals of their fields' types, and the comparisons with them.
 
-use datafusion::functions_nested::expr_fn::array_has;
+use arrow::datatypes::DataType;
 use datafusion::functions::expr_fn::lower;
+use datafusion::functions_nested::expr_fn::array_has;
 use datafusion::logical_expr::{Expr, cast, lit};
 use datafusion::scalar::ScalarValue;
-use arrow::datatypes::DataType;
 use loglake_model::NANOS;
 use loglake_query::plan_functions as functions;
 use serde_json::Value;
@@ -84,8 +84,11 @@ impl Scope<'_> {
                 };
                 match value.as_f64() {
                     // 5 and 5.0 are one number.
-                    Some(number) => is_text.or(functions::attribute_number(attributes, &field.name)
-                        .eq(lit(number))),
+                    Some(number) => {
+                        is_text
+                            .or(functions::attribute_number(attributes, &field.name)
+                                .eq(lit(number)))
+                    }
                     None => is_text,
                 }
             }
@@ -99,11 +102,15 @@ impl Scope<'_> {
             Kind::Long | Kind::Double => number_range(field, field.expr.clone(), range),
             Kind::Boolean => {
                 let number = cast(field.expr.clone(), DataType::Int64);
-                number_range(field, number, &range.map(|text| match text {
-                    "true" => "1".to_owned(),
-                    "false" => "0".to_owned(),
-                    other => other.to_owned(),
-                }))
+                number_range(
+                    field,
+                    number,
+                    &range.map(|text| match text {
+                        "true" => "1".to_owned(),
+                        "false" => "0".to_owned(),
+                        other => other.to_owned(),
+                    }),
+                )
             }
             Kind::Keyword => Ok(text_range(&field.expr, range)),
             Kind::Text => Err(ElasticError::unsupported(format!(
@@ -118,12 +125,18 @@ impl Scope<'_> {
         let ends = || range.ends().filter_map(|(_, value)| value.as_ref());
         let attributes = self.fields.attributes();
         if ends().all(|value| scalar_text(value).is_some_and(|text| text.parse::<f64>().is_ok())) {
-            return number_range(field, functions::attribute_number(attributes, &field.name), range);
+            return number_range(
+                field,
+                functions::attribute_number(attributes, &field.name),
+                range,
+            );
         }
         let is_time = range.format.is_some()
-            || ends().all(|v| v.as_str().is_some_and(|v| self.moment(v, range, Round::Down).is_ok()));
+            || ends()
+                .all(|v| v.as_str().is_some_and(|v| self.moment(v, range, Round::Down).is_ok()));
         match is_time {
-            true => self.time_range(&Field { expr: self.fields.time(&field.name), ..field.clone() }, range),
+            true => self
+                .time_range(&Field { expr: self.fields.time(&field.name), ..field.clone() }, range),
             false => Ok(text_range(&field.expr, range)),
         }
     }
@@ -157,7 +170,8 @@ impl Scope<'_> {
         let (micros, rest) = (nanos.div_euclid(1_000), nanos.rem_euclid(1_000));
         let at = |micros| lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
         let time = || field.expr.clone();
-        let is_timestamp = field.kind == Kind::Date && self.fields.schema().field_with_name(NANOS).is_ok();
+        let is_timestamp =
+            field.kind == Kind::Date && self.fields.schema().field_with_name(NANOS).is_ok();
         let parts = |whole: Expr, compare: fn(Expr, Expr) -> Expr| {
             let within = time().eq(at(micros)).and(compare(col(NANOS), lit(rest as i16)));
             // The whole range first: statistics know it.
@@ -252,10 +266,12 @@ pub(super) fn number(field: &str, text: &str) -> Result<Number, ElasticError> {
         return Ok(Number::Whole(whole));
     }
     match text.parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(match number.fract() == 0.0 && number.abs() < 9e15 {
-            true => Number::Whole(number as i64),
-            false => Number::Other(number),
-        }),
+        Ok(number) if number.is_finite() => {
+            Ok(match number.fract() == 0.0 && number.abs() < 9e15 {
+                true => Number::Whole(number as i64),
+                false => Number::Other(number),
+            })
+        }
         _ => Err(not_a("number", field, text)),
     }
 }

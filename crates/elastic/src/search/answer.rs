@@ -33,7 +33,8 @@ impl Page {
     ) -> Result<Self, ElasticError> {
         let by_score = search.sort.0.iter().any(|key| key.by == SortBy::Score);
         let scores = hits.iter().filter_map(|hit| hit["_score"].as_f64());
-        let max_score = scores.fold(None, |max: Option<f64>, score| Some(max.map_or(score, |m| m.max(score))));
+        let max_score =
+            scores.fold(None, |max: Option<f64>, score| Some(max.map_or(score, |m| m.max(score))));
         let mut page = Self {
             total,
             aggs,
@@ -121,7 +122,12 @@ impl Seen {
     }
 }
 
-fn show_sort(hit: &mut Value, search: &Search, keys: &[Value], before: usize) -> Result<(), ElasticError> {
+fn show_sort(
+    hit: &mut Value,
+    search: &Search,
+    keys: &[Value],
+    before: usize,
+) -> Result<(), ElasticError> {
     let Value::Object(members) = hit else { return Ok(()) };
     if !search.is_sorted && search.pit.is_none() {
         members.remove("sort");

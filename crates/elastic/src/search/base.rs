@@ -32,7 +32,10 @@ pub(super) struct Base {
 }
 
 impl Base {
-    pub(super) fn new(snapshot: &PlanSnapshot<'_>, tables: &[TableName]) -> Result<Self, ElasticError> {
+    pub(super) fn new(
+        snapshot: &PlanSnapshot<'_>,
+        tables: &[TableName],
+    ) -> Result<Self, ElasticError> {
         if let [table] = tables {
             let (plan, fields) = of_table(snapshot, table)?;
             let index = Index::One(table.to_string());

@@ -76,7 +76,8 @@ impl Want<'_> {
         fetch: usize,
     ) -> Result<LogicalPlan, ElasticError> {
         let Self { search, sort, now_nanos, .. } = self;
-        let score = self.scorer.as_ref().map(|scorer| scorer.score(&search.query, fields, *now_nanos));
+        let score =
+            self.scorer.as_ref().map(|scorer| scorer.score(&search.query, fields, *now_nanos));
         let score = score.transpose()?;
         let score = score.as_ref();
         let mut plan = filtered(rows, crate::query::filter(&search.query, fields, *now_nanos)?)?;

@@ -20,8 +20,17 @@ const TOTAL_USUAL: usize = 10_000;
 
 /// Keys that Elasticsearch has and loglake does not.
 const UNSUPPORTED: &[&str] = &[
-    "collapse", "derived", "indices_boost", "knn", "min_compatible_shard_node", "rank", "rescore", "retriever", "slice",
-    "sub_searches", "suggest",
+    "collapse",
+    "derived",
+    "indices_boost",
+    "knn",
+    "min_compatible_shard_node",
+    "rank",
+    "rescore",
+    "retriever",
+    "slice",
+    "sub_searches",
+    "suggest",
 ];
 
 /// Keys that only say something when they hold something.
@@ -118,7 +127,9 @@ impl SearchRequest {
         let mut members = match &self.body {
             Value::Null => Map::new(),
             Value::Object(members) => members.clone(),
-            _ => return Err(ElasticError::parsing("Expected [START_OBJECT] in the request's body")),
+            _ => {
+                return Err(ElasticError::parsing("Expected [START_OBJECT] in the request's body"));
+            }
         };
         let mut words = Map::new();
         let list = |text: &str| json!(text.split(',').collect::<Vec<_>>());
@@ -147,7 +158,9 @@ impl SearchRequest {
                     }
                     source[key.trim_start_matches("_source_")] = list(value);
                 }
-                "stored_fields" | "docvalue_fields" => drop(members.insert(name.clone(), list(value))),
+                "stored_fields" | "docvalue_fields" => {
+                    drop(members.insert(name.clone(), list(value)))
+                }
                 _ => {}
             }
         }
@@ -243,7 +256,9 @@ impl SearchRequest {
             Some("false") => Total::None,
             Some(number) => match number.parse::<i64>() {
                 Ok(-1) => Total::None,
-                Ok(number) if number >= 0 => Total::UpTo(usize::try_from(number).unwrap_or(usize::MAX - 1)),
+                Ok(number) if number >= 0 => {
+                    Total::UpTo(usize::try_from(number).unwrap_or(usize::MAX - 1))
+                }
                 _ => {
                     return Err(ElasticError::illegal_argument(format!(
                         "[track_total_hits] parameter must be positive or equals to -1, got {number}"
@@ -263,7 +278,9 @@ fn window(object: &mut Object, key: &str) -> Result<Option<usize>, ElasticError>
         return Ok(None);
     }
     usize::try_from(number).map(Some).map_err(|_| {
-        ElasticError::illegal_argument(format!("[{key}] parameter cannot be negative but was [{number}]"))
+        ElasticError::illegal_argument(format!(
+            "[{key}] parameter cannot be negative but was [{number}]"
+        ))
     })
 }
 

@@ -48,7 +48,8 @@ impl Cursor {
     }
 
     pub(super) fn read(id: &str) -> Result<Self, ElasticError> {
-        let missing = || ElasticError::context_missing(format!("No search context found for id [{id}]"));
+        let missing =
+            || ElasticError::context_missing(format!("No search context found for id [{id}]"));
         let mut token = decode(id).ok_or_else(missing)?;
         let mut take = |key: &str| token.get_mut(key).map(Value::take).ok_or_else(missing);
         let read = |value| serde_json::from_value(value).map_err(|_| missing());
@@ -81,25 +82,24 @@ impl Cursor {
 /// A point in time: which tables it is of.
 pub(super) struct PointInTime {
     tables: Vec<String>,
-    now_nanos: i64,
 }
 
 impl PointInTime {
-    pub(super) fn of(tables: &[TableName], now_nanos: i64) -> Self {
-        Self { tables: tables.iter().map(ToString::to_string).collect(), now_nanos }
+    pub(super) fn of(tables: &[TableName]) -> Self {
+        Self { tables: tables.iter().map(ToString::to_string).collect() }
     }
 
     pub(super) fn write(&self) -> String {
-        encode(&json!({ "pit": self.tables, "now": self.now_nanos }))
+        encode(&json!({ "pit": self.tables }))
     }
 
     pub(super) fn read(id: &str) -> Result<Self, ElasticError> {
-        let missing = || ElasticError::context_missing(format!("No search context found for id [{id}]"));
+        let missing =
+            || ElasticError::context_missing(format!("No search context found for id [{id}]"));
         let token = decode(id).ok_or_else(missing)?;
         let tables = token.get("pit").cloned().ok_or_else(missing)?;
         let tables = serde_json::from_value(tables).map_err(|_| missing())?;
-        let now_nanos = token.get("now").and_then(Value::as_i64).ok_or_else(missing)?;
-        Ok(Self { tables, now_nanos })
+        Ok(Self { tables })
     }
 
     pub(super) fn tables(&self) -> Result<Vec<TableName>, ElasticError> {
@@ -116,8 +116,8 @@ fn decode(id: &str) -> Option<Value> {
 }
 
 fn names(tables: &[String]) -> Result<Vec<TableName>, ElasticError> {
-    let named = tables.iter().map(|name| {
-        TableName::new(name).map_err(|_| ElasticError::index_not_found(name))
-    });
+    let named = tables
+        .iter()
+        .map(|name| TableName::new(name).map_err(|_| ElasticError::index_not_found(name)));
     named.collect()
 }

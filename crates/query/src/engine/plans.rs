@@ -79,12 +79,8 @@ impl PlanQuery<'_> {
     ) -> Result<PlanSnapshot<'_>, QueryError> {
         let named = Named { tables: tables.clone(), ..Named::default() };
         let terms = Terms { shunned: &self.tries.shunned, leave: &self.tries.leave };
-        let bind = self.engine.relations_of(
-            &self.tenant,
-            &named,
-            Want::Rows(terms),
-            self.query.facts(),
-        );
+        let bind =
+            self.engine.relations_of(&self.tenant, &named, Want::Rows(terms), self.query.facts());
         let bound = self.in_time(bind).await?;
         let (runtime, tables) = (Arc::clone(&bound.runtime), bound.public.clone());
         let catalogs = Arc::new(OneCatalog(Arc::new(bound.catalog())));

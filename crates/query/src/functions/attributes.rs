@@ -41,8 +41,7 @@ impl AttributeFunction {
 
     pub(super) fn new(take: Take) -> Self {
         let arguments = if take == Take::Matches { 3 } else { 2 };
-        let signature =
-            Signature::new(TypeSignature::String(arguments), Volatility::Immutable);
+        let signature = Signature::new(TypeSignature::String(arguments), Volatility::Immutable);
         Self { take, signature }
     }
 }
@@ -65,9 +64,7 @@ impl ScalarUDFImpl for AttributeFunction {
         Ok(match self.take {
             Take::Text => DataType::Utf8View,
             Take::Number => DataType::Float64,
-            Take::Values => {
-                DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))
-            }
+            Take::Values => DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))),
             Take::Matches => DataType::Boolean,
         })
     }

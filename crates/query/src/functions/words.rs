@@ -40,14 +40,8 @@ pub(super) struct TextFunction {
 }
 
 impl TextFunction {
-    pub(super) const ALL: [Ask; 6] = [
-        Ask::Words,
-        Ask::PhrasePrefix,
-        Ask::Fuzzy,
-        Ask::IsFuzzy,
-        Ask::WordCount,
-        Ask::PhraseCount,
-    ];
+    pub(super) const ALL: [Ask; 6] =
+        [Ask::Words, Ask::PhrasePrefix, Ask::Fuzzy, Ask::IsFuzzy, Ask::WordCount, Ask::PhraseCount];
 
     pub(super) fn new(ask: Ask) -> Self {
         let signature = match ask {
@@ -108,7 +102,8 @@ impl ScalarUDFImpl for TextFunction {
                 let edits = literal_number(self.name(), &args.args[2])?;
                 let prefix = literal_number(self.name(), &args.args[3])?;
                 let sought: Vec<char> = sought.chars().collect();
-                let near = |word: &str| is_near(&word.chars().collect::<Vec<_>>(), &sought, edits, prefix);
+                let near =
+                    |word: &str| is_near(&word.chars().collect::<Vec<_>>(), &sought, edits, prefix);
                 match self.ask {
                     Ask::IsFuzzy => truths(&near),
                     _ => truths(&|text| folded_words(text).iter().any(|word| near(word))),
@@ -130,9 +125,9 @@ impl ScalarUDFImpl for TextFunction {
 /// Whether the words come one after the other, the last of them as the beginning of a word.
 fn begins_phrase(words: &[String], sought: &[String]) -> bool {
     let Some((last, whole)) = sought.split_last() else { return true };
-    words.windows(sought.len()).any(|run| {
-        run[..whole.len()] == *whole && run[whole.len()].starts_with(last.as_str())
-    })
+    words
+        .windows(sought.len())
+        .any(|run| run[..whole.len()] == *whole && run[whole.len()].starts_with(last.as_str()))
 }
 
 fn is_near(word: &[char], sought: &[char], edits: usize, prefix: usize) -> bool {
@@ -167,9 +162,13 @@ mod tests {
 
     #[test]
     fn edits_are_counted_as_by_hand() {
-        for (a, b, edits) in
-            [("", "", 0), ("error", "eror", 1), ("error", "reror", 1), ("ab", "cd", 2), ("", "abc", 3)]
-        {
+        for (a, b, edits) in [
+            ("", "", 0),
+            ("error", "eror", 1),
+            ("error", "reror", 1),
+            ("ab", "cd", 2),
+            ("", "abc", 3),
+        ] {
             let chars = |text: &str| text.chars().collect::<Vec<_>>();
             assert_eq!(distance(&chars(a), &chars(b)), edits, "{a} {b}");
         }
@@ -181,9 +180,13 @@ mod tests {
     #[test]
     fn a_phrase_may_end_within_a_word() {
         let words = folded_words("Connection refused by peer");
-        for (sought, there) in
-            [("refused b", true), ("connection REF", true), ("ref by", false), ("peer x", false), ("", true)]
-        {
+        for (sought, there) in [
+            ("refused b", true),
+            ("connection REF", true),
+            ("ref by", false),
+            ("peer x", false),
+            ("", true),
+        ] {
             assert_eq!(begins_phrase(&words, &folded_words(sought)), there, "{sought}");
         }
     }

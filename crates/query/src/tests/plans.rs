@@ -29,7 +29,8 @@ async fn states(engine: &QueryEngine) -> Vec<String> {
     let sql = "select state from lake.queries where sql = 'a question'";
     let batches = rows(engine, sql).await.unwrap();
     let texts = batches.iter().flat_map(|batch| {
-        let texts = arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8).unwrap();
+        let texts =
+            arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8).unwrap();
         texts.as_string::<i32>().iter().flatten().map(ToOwned::to_owned).collect::<Vec<_>>()
     });
     texts.collect()
@@ -48,7 +49,8 @@ async fn plans_see_what_sql_sees() {
     let of_plan = whole(&snapshot.run(counted.build().unwrap()).await.unwrap());
     assert_eq!(of_plan, integers(&engine, "select count(*) from logs where level = 'error'").await);
     let newest = snapshot.scan(&logs()).unwrap();
-    let newest = newest.sort_with_limit(vec![ident("timestamp").sort(false, false)], Some(3)).unwrap();
+    let newest =
+        newest.sort_with_limit(vec![ident("timestamp").sort(false, false)], Some(3)).unwrap();
     let newest = newest.project(vec![ident("seq")]).unwrap().build().unwrap();
     assert_eq!(whole(&snapshot.run(newest).await.unwrap()), [59, 58, 57]);
     assert_eq!(states(&engine).await, ["running"]);
@@ -76,7 +78,10 @@ async fn attributes_are_read_by_name() {
     for (sql, expected) in [
         ("select count(*) from logs where attribute_text(attributes, 'user.name') = 'u1'", 6),
         ("select cast(sum(attribute_number(attributes, 'user.id')) as bigint) from logs", 330),
-        ("select count(*) from logs where array_has(attribute_values(attributes, 'tags'), 'b')", 12),
+        (
+            "select count(*) from logs where array_has(attribute_values(attributes, 'tags'), 'b')",
+            12,
+        ),
         ("select count(*) from logs where attribute_matches(attributes, 'tags', '[bc]')", 12),
         ("select count(*) from logs where match_words(message, 'log.*')", 21),
         ("select count(*) from logs where match_phrase_prefix(message, 'answered log')", 21),

@@ -155,8 +155,5 @@ async fn several_tables_are_one() {
     assert_eq!(counts(&answer["tables"]), json!([["logs", 60], ["audit-log", 3]]));
     let last = |at: usize| &answer["tables"]["buckets"][at]["last"]["hits"]["hits"][0];
     assert_eq!((&last(1)["_source"]["seq"], &last(1)["_index"]), (&json!(2), &json!("audit-log")));
-    assert_eq!(
-        answer["pages"]["after_key"],
-        json!({"table": "audit-log", "service": "db"})
-    );
+    assert_eq!(answer["pages"]["after_key"], json!({"table": "audit-log", "service": "db"}));
 }
