@@ -250,7 +250,11 @@ impl<'a> Level<'a> {
         let size = u64::try_from(size).unwrap_or(u64::MAX);
         let wanted = col("place").lt_eq(lit(size)).or(datafusion::logical_expr::not(is_bucket));
         // Of one order are the windows of a plan's node: these have none.
-        Ok(plan.window(windows)?.window(vec![rank.alias("place")])?.filter(wanted)?)
+        Ok(plan
+            .window(windows)?
+            .window(vec![rank.alias("place")])?
+            .filter(wanted)?
+            .limit(0, Some(self.rows_max + 1))?)
     }
 
     fn sorts(&self, order: &Order, own: &[Expr]) -> Vec<SortExpr> {
@@ -286,7 +290,7 @@ impl<'a> Level<'a> {
         let rows = Rows::read(batches, self.keys.len(), self.states.len())?;
         let mut tables: Vec<Table> = self.chain.iter().map(|_| Table::default()).collect();
         let is_cut = matches!(self.last().grouping.cut, Cut::Top { .. });
-        if !is_cut && rows.counts.len() > self.rows_max {
+        if rows.counts.len() > self.rows_max {
             return Err(ElasticError::too_many_buckets(self.rows_max));
         }
         let last = self.chain.len() - 1;
@@ -330,6 +334,32 @@ impl<'a> Level<'a> {
         }
         Ok(tables)
     }
+}
+
+/// The first keys of terms in all rows of an index: with those that were found, enough to fill the
+/// aggregation up with empty buckets.
+///
+/// # Errors
+/// When DataFusion does not take it.
+pub(super) fn first_keys(node: &Node<'_>, all_rows: &LogicalPlan) -> Result<LogicalPlan> {
+    let place = Place { rows: all_rows.clone(), filters: vec![], keys: vec![] };
+    let level = Level::new(&place, vec![node], 0);
+    let grouped = level.grouped(node.grouping.rows.clone().into_iter().collect(), &[])?;
+    let Cut::Top { size, order, .. } = &node.grouping.cut else { return Ok(grouped.build()?) };
+    let by_key = order.iter().find(|(by, _)| *by == OrderBy::Key);
+    let ascending = by_key.is_none_or(|(_, direction)| *direction == Direction::Ascending);
+    let sorts = level.key_columns().into_iter().map(|key| key.sort(ascending, false));
+    let size = size.saturating_mul(2);
+    Ok(grouped.sort_with_limit(sorts.collect::<Vec<_>>(), Some(size))?.build()?)
+}
+
+/// The keys of that plan's rows.
+///
+/// # Errors
+/// When they are not of it.
+pub(super) fn read_keys(batches: &[RecordBatch]) -> Result<Vec<Key>> {
+    let mut rows = Rows::read(batches, 1, 0)?;
+    Ok(rows.keys.pop().unwrap_or_default())
 }
 
 /// A plan of exact counts of distinct values, and of which states they are.
