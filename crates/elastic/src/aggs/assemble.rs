@@ -10,7 +10,8 @@ use super::keys::{Key, Real};
 use super::metrics::{Shown, nanos};
 use super::numbers::plain;
 use super::request::{
-    Agg, Buckets, Composite, DateHistogram, Filters, Histogram, Kind, Ranges, Source, Terms,
+    Agg, Buckets, Composite, DateHistogram, Filters, Histogram, Kind, OrderBy, Ranges, Source,
+    Terms,
 };
 use super::table::{Found, Table, Within};
 use super::tree::Node;
@@ -28,6 +29,8 @@ pub(super) type HitsWithin = HashMap<Within, Vec<Value>>;
 pub(super) struct Findings {
     pub tables: HashMap<usize, Table>,
     pub hits: HashMap<usize, HitsWithin>,
+    /// Of terms that may be empty, the first of all rows of the index.
+    pub all_keys: HashMap<usize, Vec<Key>>,
 }
 
 pub(super) struct Assembly<'a> {
@@ -170,6 +173,7 @@ impl<'a> Assembly<'a> {
             self.fill(node, within, &mut bucket)?;
             buckets.push(bucket);
         }
+        self.add_empty(node, by, within, &shown, &mut buckets)?;
         sort(&mut buckets, &by.order);
         buckets.truncate(by.size);
         let all = self.group(node, within).map_or(0, |group| group.all);
@@ -178,6 +182,32 @@ impl<'a> Assembly<'a> {
         many.beside.push(("doc_count_error_upper_bound", json!(0)));
         many.beside.push(("sum_other_doc_count", json!(all.saturating_sub(here))));
         Ok(many)
+    }
+
+    /// Buckets of terms that only rows have that the query does not match.
+    fn add_empty(
+        &self,
+        node: &Node<'_>,
+        by: &Terms,
+        within: &[Key],
+        shown: &[Shown],
+        buckets: &mut Vec<Bucket>,
+    ) -> Result<()> {
+        let by_count = by.order.first().is_some_and(|(by, _)| *by == OrderBy::Count);
+        // Those that were cut off are not empty, and come before all that are.
+        if by_count && buckets.len() >= by.size {
+            return Ok(());
+        }
+        for key in self.findings.all_keys.get(&node.id).into_iter().flatten() {
+            if buckets.iter().any(|bucket| bucket.keys.first() == Some(key)) {
+                continue;
+            }
+            let mut bucket = Bucket::new(String::new(), vec![key.clone()]);
+            bucket.head = term_head(by, &bucket.keys, shown);
+            self.fill(node, within, &mut bucket)?;
+            buckets.push(bucket);
+        }
+        Ok(())
     }
 
     fn shown(&self, source: &Source) -> Result<Shown> {

@@ -336,6 +336,32 @@ impl<'a> Level<'a> {
     }
 }
 
+/// The first keys of terms in all rows of an index: with those that were found, enough to fill the
+/// aggregation up with empty buckets.
+///
+/// # Errors
+/// When DataFusion does not take it.
+pub(super) fn first_keys(node: &Node<'_>, all_rows: &LogicalPlan) -> Result<LogicalPlan> {
+    let place = Place { rows: all_rows.clone(), filters: vec![], keys: vec![] };
+    let level = Level::new(&place, vec![node], 0);
+    let grouped = level.grouped(node.grouping.rows.clone().into_iter().collect(), &[])?;
+    let Cut::Top { size, order, .. } = &node.grouping.cut else { return Ok(grouped.build()?) };
+    let by_key = order.iter().find(|(by, _)| *by == OrderBy::Key);
+    let ascending = by_key.is_none_or(|(_, direction)| *direction == Direction::Ascending);
+    let sorts = level.key_columns().into_iter().map(|key| key.sort(ascending, false));
+    let size = size.saturating_mul(2);
+    Ok(grouped.sort_with_limit(sorts.collect::<Vec<_>>(), Some(size))?.build()?)
+}
+
+/// The keys of that plan's rows.
+///
+/// # Errors
+/// When they are not of it.
+pub(super) fn read_keys(batches: &[RecordBatch]) -> Result<Vec<Key>> {
+    let mut rows = Rows::read(batches, 1, 0)?;
+    Ok(rows.keys.pop().unwrap_or_default())
+}
+
 /// A plan of exact counts of distinct values, and of which states they are.
 pub(super) struct Exactly {
     pub plan: LogicalPlan,

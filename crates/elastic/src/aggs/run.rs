@@ -4,7 +4,8 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::assemble::{Findings, HitsWithin};
-use super::level::{Level, Place};
+use super::keys::Key;
+use super::level::{self, Level, Place};
 use super::table::Table;
 use super::top_hits;
 use super::tree::{Node, Tops};
@@ -19,6 +20,8 @@ const AT_ONCE: usize = 4;
 enum Piece {
     Table(usize, Table),
     Hits(usize, HitsWithin),
+    /// The first keys of an aggregation in all rows of the index.
+    Keys(usize, Vec<Key>),
 }
 
 pub(super) struct Runner<'a> {
@@ -36,6 +39,7 @@ impl Runner<'_> {
             match piece {
                 Piece::Table(id, table) => drop(findings.tables.insert(id, table)),
                 Piece::Hits(id, hits) => drop(findings.hits.insert(id, hits)),
+                Piece::Keys(id, keys) => drop(findings.all_keys.insert(id, keys)),
             }
         }
         Ok(findings)
@@ -50,6 +54,11 @@ impl Runner<'_> {
                 false => vec![Table::default()],
             };
             let mut pieces = self.below(&chain, &tables, place).await?;
+            if let Some(last) = chain.last().filter(|node| node.wants_empty()) {
+                let plan = level::first_keys(last, &self.context.all_rows)?;
+                let keys = level::read_keys(&self.run.run(plan).await?)?;
+                pieces.push(Piece::Keys(last.id, keys));
+            }
             let found = chain.iter().zip(tables);
             pieces.extend(found.map(|(node, table)| Piece::Table(node.id, table)));
             Ok(pieces)

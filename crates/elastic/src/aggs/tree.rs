@@ -117,6 +117,11 @@ impl<'a> Node<'a> {
             }
     }
 
+    /// Whether terms that only other rows of the index have are buckets too.
+    pub fn wants_empty(&self) -> bool {
+        matches!(self.grouping.cut, Cut::Top { min_doc_count: 0, .. })
+    }
+
     /// Whether a plan is to be run for it.
     pub fn is_asked(&self) -> bool {
         self.agg.is_some() || !self.states.is_empty() || !self.tops.is_empty()

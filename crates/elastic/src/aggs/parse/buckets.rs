@@ -75,9 +75,13 @@ fn terms(body: &mut Body<'_>) -> Result<Terms> {
         order.push((OrderBy::Key, Direction::Ascending));
     }
     let min_doc_count = body.not_negative("min_doc_count")?.unwrap_or(1);
-    if min_doc_count == 0 {
+    // Of terms without documents is known which come first by their keys, and not which come last.
+    let is_known =
+        matches!(order.first(), Some((OrderBy::Key, _) | (OrderBy::Count, Direction::Descending)));
+    if min_doc_count == 0 && (is_multi || !is_known) {
         return Err(ElasticError::unsupported(format!(
-            "[min_doc_count] 0 in [{}]: terms of documents that the query does not match",
+            "[min_doc_count] 0 in [{}] with several fields or another order than by [_key] or by \
+             descending [_count]",
             body.name
         )));
     }

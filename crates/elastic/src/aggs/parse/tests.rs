@@ -129,7 +129,10 @@ fn what_is_not_supported_is_named() {
         (json!({"a": {"moving_fn": {"buckets_path": "x", "window": 3, "script": "y"}}}), "scripts"),
         (json!({"a": {"bucket_script": {}}}), "scripts"),
         (json!({"a": {"bucket_selector": {}}}), "scripts"),
-        (json!({"a": {"terms": {"field": "x", "min_doc_count": 0}}}), "min_doc_count"),
+        (
+            json!({"a": {"terms": {"field": "x", "min_doc_count": 0, "order": {"_count": "asc"}}}}),
+            "min_doc_count",
+        ),
         (
             json!({"a": {"terms": {"field": "x", "include": {"partition": 0, "num_partitions": 9}}}}),
             "partition",

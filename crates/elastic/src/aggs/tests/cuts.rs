@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{DAY, HOUR, answer, counts, each};
+use super::{DAY, HOUR, answer, base, counts, each, run};
 
 #[tokio::test]
 async fn the_first_terms_by_count_then_by_key() {
@@ -67,6 +67,26 @@ async fn terms_of_numbers_flags_and_times() {
         ])
     );
     assert_eq!(answer["both"]["sum_other_doc_count"], 4);
+}
+
+#[tokio::test]
+async fn terms_of_other_rows_are_empty_buckets() {
+    use crate::fields::col;
+    use datafusion::logical_expr::{LogicalPlanBuilder, lit};
+    let web = LogicalPlanBuilder::from(base()).filter(col("service").eq(lit("web"))).unwrap();
+    let aggs = json!({
+        "all": {"terms": {"field": "service", "min_doc_count": 0}},
+        "last": {"terms": {"field": "service", "min_doc_count": 0, "size": 2, "order": {"_key": "desc"}}},
+        "first": {"terms": {"field": "service", "min_doc_count": 0, "size": 1}},
+        "codes": {"terms": {"field": "status"}, "aggs": {
+            "by": {"terms": {"field": "service", "min_doc_count": 0, "size": 2}}}},
+    });
+    let (answer, _) = run(web.build().unwrap(), base(), &aggs, (false, 100)).await.unwrap();
+    assert_eq!(counts(&answer["all"]), json!([["web", 3], ["api", 0], ["db", 0]]));
+    assert_eq!(counts(&answer["last"]), json!([["web", 3], ["db", 0]]));
+    assert_eq!(counts(&answer["first"]), json!([["web", 3]]));
+    let by = counts(&answer["codes"]["buckets"][0]["by"]);
+    assert_eq!(by, json!([["web", 1], ["api", 0]]));
 }
 
 #[tokio::test]
