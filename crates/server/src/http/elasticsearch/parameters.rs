@@ -76,15 +76,6 @@ impl Parameters {
     }
 
     /// # Errors
-    /// 400 for anything but a whole number.
-    pub(super) fn number(&self, name: &str) -> Result<Option<i64>, Refused> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| {
-            Refused::argument(format!("Failed to parse int parameter [{name}] with value [{text}]"))
-        })
-    }
-
-    /// # Errors
     /// 400 that names what is none of these: a parameter that changes the answer and is passed over
     /// would be a wrong answer.
     pub(super) fn only(&self, path: &str, known: &[&str]) -> Result<(), Refused> {
