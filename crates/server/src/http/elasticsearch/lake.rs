@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{SchemaRef, UInt64Type};
+use arrow::datatypes::{Int64Type, SchemaRef};
 use axum::http::StatusCode;
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use loglake_elastic::IndexOptions;
-use loglake_model::TableName;
+use loglake_model::{ErrorKind, TableName};
 use loglake_query::{QueryError, QueryRequest};
 
 use super::parameters::Parameters;
@@ -20,7 +20,8 @@ use crate::doors::OpenDoors;
 use crate::failure::Failure;
 
 /// The committed part of every table. Rows that wait for their commit are counted by searches.
-const SIZES: &str = "SELECT table_name, table_id, files, rows, bytes FROM lake.tables";
+const SIZES: &str = "SELECT table_name, table_id, CAST(rows AS BIGINT) AS rows, \
+     CAST(bytes AS BIGINT) AS bytes FROM lake.tables";
 
 /// What comes of asking the lake.
 pub(super) type Asked<'a, T> = BoxFuture<'a, Result<T, Refused>>;
@@ -107,7 +108,10 @@ pub(super) fn sizes<'a>(
         let answer = doors.engine()?.run(request).await.map_err(Failure::from)?;
         let batches: Vec<RecordBatch> =
             answer.stream.try_collect().await.map_err(|e| Failure::from(QueryError::from(e)))?;
-        let mut sizes: Vec<Size> = batches.iter().flat_map(sizes_of).collect();
+        let sizes: Option<Vec<Vec<Size>>> = batches.iter().map(sizes_of).collect();
+        let mut sizes = sizes
+            .ok_or_else(|| Failure::new(ErrorKind::Internal, "lake.tables has other columns"))?
+            .concat();
         if let Some(names) = names {
             sizes.retain(|size| names.contains(&size.name));
         }
@@ -116,22 +120,19 @@ pub(super) fn sizes<'a>(
     })
 }
 
-fn sizes_of(batch: &RecordBatch) -> Vec<Size> {
+/// `None` when the answer of [`SIZES`] has other columns.
+fn sizes_of(batch: &RecordBatch) -> Option<Vec<Size>> {
     let text = |name: &str| batch.column_by_name(name).and_then(|c| c.as_string_opt::<i32>());
     let count =
-        |name: &str| batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<UInt64Type>());
-    let (Some(names), Some(ids), Some(rows), Some(bytes)) =
-        (text("table_name"), text("table_id"), count("rows"), count("bytes"))
-    else {
-        return vec![];
-    };
-    (0..batch.num_rows())
-        .filter_map(|at| {
-            let name = TableName::new(names.value(at)).ok()?;
-            let (id, rows, bytes) = (ids.value(at).to_owned(), rows.value(at), bytes.value(at));
-            Some(Size { name, id, rows, bytes })
-        })
-        .collect()
+        |name: &str| batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<Int64Type>());
+    let (names, ids) = (text("table_name")?, text("table_id")?);
+    let (rows, bytes) = (count("rows")?, count("bytes")?);
+    let sizes = (0..batch.num_rows()).filter_map(|at| {
+        let name = TableName::new(names.value(at)).ok()?;
+        let [rows, bytes] = [rows, bytes].map(|counts| counts.value(at).unsigned_abs());
+        Some(Size { name, id: ids.value(at).to_owned(), rows, bytes })
+    });
+    Some(sizes.collect())
 }
 
 /// Makes the table of this name, or finds it, as ingestion would. Whether it was made now.
