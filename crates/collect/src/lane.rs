@@ -377,7 +377,7 @@ mod tests {
                         lane.take(record(fetched));
                         fetched += 1;
                     }
-                    2 => lane.take(record(fetched.saturating_sub(n))),
+                    2 if fetched > 0 => lane.take(record(fetched.saturating_sub(n))),
                     _ => {}
                 }
                 if let Some(chunk) = lane.begin_chunk(now) {

@@ -113,18 +113,14 @@ impl LakeTable {
         Ok(ToRead { possible, sure, pruned })
     }
 
-    /// The columns, and after them those that the filters ask of beside.
+    /// The columns and those that the filters ask of beside, in the order of the table: a scan takes the
+    /// columns of the partition last.
     fn with_columns_of(&self, filters: &[Expr], columns: &SchemaRef) -> Result<SchemaRef> {
-        let mut names: BTreeSet<&str> =
-            filters.iter().flat_map(Expr::column_refs).map(|column| column.name()).collect();
-        columns.fields().iter().for_each(|field| {
-            names.remove(field.name().as_str());
-        });
-        let more = names.into_iter().map(|name| Ok(self.schema.index_of(name)?));
-        let more = self.schema.project(&more.collect::<Result<Vec<_>>>()?)?;
-        let fields = columns.fields().iter().chain(more.fields()).cloned();
-        let metadata = columns.metadata().clone();
-        Ok(Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), metadata)))
+        let asked = filters.iter().flat_map(Expr::column_refs).map(|column| column.name());
+        let shown = columns.fields().iter().map(|field| field.name().as_str());
+        let places = asked.chain(shown).map(|name| Ok(self.schema.index_of(name)?));
+        let places = places.collect::<Result<BTreeSet<usize>>>()?;
+        Ok(Arc::new(self.schema.project(&places.into_iter().collect::<Vec<_>>())?))
     }
 
     /// The plan over fresh rows; `None` when there are none.
@@ -196,7 +192,10 @@ impl TableProvider for LakeTable {
         let ToRead { possible, sure, pruned } = self.files_to_read(state, filters).await?;
         let here: Vec<Expr> =
             filters.iter().filter(|f| search::wanted(f).is_some()).cloned().collect();
-        let asked = self.with_columns_of(&here, &projected)?;
+        let asked = match here.is_empty() {
+            true => Arc::clone(&projected),
+            false => self.with_columns_of(&here, &projected)?,
+        };
 
         let mut inputs = vec![];
         let partitions = state.config().target_partitions();
@@ -225,7 +224,7 @@ impl TableProvider for LakeTable {
     }
 }
 
-/// The rows of a plan for which the filters hold, with the columns of `projected`, by which its columns begin.
+/// The rows of a plan for which the filters hold, with the columns of `projected`, which are among its own.
 fn filtered(
     state: &dyn Session,
     input: Arc<dyn ExecutionPlan>,
@@ -235,7 +234,8 @@ fn filtered(
     let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(input) };
     let columns = DFSchema::try_from(input.schema())?;
     let predicate = state.create_physical_expr(filter, &columns)?;
-    let projection = (0..projected.fields().len()).collect();
+    let place = |field: &FieldRef| Ok(columns.as_arrow().index_of(field.name())?);
+    let projection = projected.fields().iter().map(place).collect::<Result<_>>()?;
     let filter =
         FilterExecBuilder::new(predicate, input).apply_projection(Some(projection))?.build()?;
     Ok(Arc::new(filter))
