@@ -143,6 +143,10 @@ class Hdfs:
             "dfs.replication": min(datanodes, 3),
             "dfs.blocksize": BLOCK_BYTES,
             "dfs.namenode.fs-limits.min-block-size": 1024,
+            # Two replicas before anything is acknowledged, where a third may be missing.
+            "dfs.namenode.replication.min": 2 if datanodes > 2 else 1,
+            # Else a NameNode leaves out a DataNode, a dead one too, that was busy when last heard of.
+            "dfs.namenode.redundancy.considerLoad": "false",
             "dfs.permissions.enabled": "false",
             "dfs.namenode.datanode.registration.ip-hostname-check": "false",
             "dfs.datanode.hostname": HOST,

@@ -35,11 +35,11 @@ use object_store::{
     ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
     Result,
 };
-use tokio::time::Instant;
 
 use clients::Clients;
 use failure::Failure;
 use place::{Placed, Placing};
+use stage::Lately;
 use upload::Upload;
 
 const STORE: &str = "hdfs";
@@ -51,8 +51,7 @@ const DELETES_AT_ONCE: usize = 10;
 pub(super) struct Hdfs {
     clients: Arc<Clients>,
     root: Root,
-    /// When `_tmp/` was last looked through.
-    swept: Arc<Mutex<Option<Instant>>>,
+    lately: Arc<Mutex<Lately>>,
 }
 
 /// `place` is `host:port/path`, or `name/path` with the name of a service that the files in
@@ -72,7 +71,7 @@ pub(super) fn open(place: &str) -> anyhow::Result<Hdfs> {
              the core-site.xml or hdfs-site.xml of HADOOP_CONF_DIR"
         )
     })?;
-    Ok(Hdfs { clients: Arc::new(clients), root, swept: Arc::default() })
+    Ok(Hdfs { clients: Arc::new(clients), root, lately: Arc::default() })
 }
 
 /// The folder of HDFS that is the bucket: empty, or `/a/b`.

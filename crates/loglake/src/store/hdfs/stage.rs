@@ -1,6 +1,6 @@
 //! Files that are written and have no name yet, and what dead processes left of them.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdfs_native::WriteOptions;
@@ -22,10 +22,25 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 /// By the NameNode's clock. A write that is older has no process, or finds its file gone and says so.
 const SWEPT_AFTER_MS: u64 = 24 * 60 * 60 * 1_000;
 
+/// After this the usual number of replicas is asked for again: who asked for one less pays for finding
+/// out only once in a while.
+const SCARCE_FOR: Duration = Duration::from_secs(30);
+
+/// What writes of this process remember of earlier ones.
+#[derive(Debug, Default)]
+pub(super) struct Lately {
+    /// When `_tmp/` was last looked through.
+    swept: Option<Instant>,
+    /// Since when DataNodes are scarce, and the usual number of replicas.
+    scarce: Option<(Instant, u32)>,
+}
+
 /// How long writing so many bytes may take.
 pub(super) fn write_timeout(bytes: u64) -> Duration {
     WRITE_TIMEOUT + Duration::from_secs(bytes / BYTES_PER_S_MIN)
 }
+
+const FAILURES_BEFORE_FEWER: u32 = 2;
 
 /// The replicas to ask for after so many failures in a row, where `usual` are asked for; `None` asks
 /// for the usual ones.
@@ -36,7 +51,7 @@ pub(super) fn write_timeout(bytes: u64) -> Duration {
 /// less lets some pipelines do without. Never one alone, where there should be more.
 fn replicas(usual: Option<u32>, failures: u32) -> Option<u32> {
     match (usual, failures) {
-        (Some(usual), 2..) if usual > 2 => Some(usual - 1),
+        (Some(usual), FAILURES_BEFORE_FEWER..) if usual > 2 => Some(usual - 1),
         _ => None,
     }
 }
@@ -45,7 +60,12 @@ impl Hdfs {
     /// Writes a file that has no name yet, and gives its path. An error means that there is none, for
     /// whatever was tried: nothing is ever named that this did not give.
     pub(super) async fn stage(&self, payload: &PutPayload) -> Result<String, Failure> {
-        let (mut patience, mut failures, mut usual) = (Patience::new(), 0, None);
+        let mut patience = Patience::new();
+        let scarce = self.lately().scarce.filter(|(since, _)| since.elapsed() < SCARCE_FOR);
+        let (mut usual, mut failures) = match scarce {
+            Some((_, usual)) => (Some(usual), FAILURES_BEFORE_FEWER),
+            None => (None, 0),
+        };
         loop {
             let path = self.staged_path();
             let fewer = replicas(usual, failures);
@@ -53,6 +73,9 @@ impl Hdfs {
                 Ok(()) => {
                     if let (Some(_), Some(usual)) = (fewer, usual) {
                         self.replicate(&path, usual).await;
+                        if scarce.is_none() {
+                            self.lately().scarce = Some((Instant::now(), usual));
+                        }
                     }
                     self.sweep_if_due(&path);
                     return Ok(path);
@@ -118,22 +141,26 @@ impl Hdfs {
 
     /// Removes a staged file that nobody waits for. What stays is swept.
     pub(super) fn discard(&self, path: String) {
-        let clients = std::sync::Arc::clone(&self.clients);
+        let clients = Arc::clone(&self.clients);
         tokio::spawn(async move {
             let _ =
                 clients.call(|client| async move { Ok(client.delete(&path, false).await?) }).await;
         });
     }
 
+    fn lately(&self) -> MutexGuard<'_, Lately> {
+        self.lately.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Beside the first write of a process, and then once an hour. `fresh` was made just now, which
     /// tells the NameNode's time.
     fn sweep_if_due(&self, fresh: &str) {
         {
-            let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
-            if swept.is_some_and(|at| at.elapsed() < SWEEP_EVERY) {
+            let mut lately = self.lately();
+            if lately.swept.is_some_and(|at| at.elapsed() < SWEEP_EVERY) {
                 return;
             }
-            *swept = Some(Instant::now());
+            lately.swept = Some(Instant::now());
         }
         let (hdfs, fresh) = (self.clone(), fresh.to_owned());
         tokio::spawn(async move {
