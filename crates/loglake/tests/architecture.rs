@@ -15,15 +15,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ingest", &["model", "format", "wal", "table", "coord"]),
     ("query", &["model", "format", "wal", "table", "coord"]),
     ("maintain", &["model", "format", "table", "wal", "coord"]),
-    ("elastic", &["model", "receive", "query"]),
-    ("server", &["model", "receive", "table", "coord", "ingest", "query", "elastic"]),
+    ("server", &["model", "receive", "table", "coord", "ingest", "query"]),
     ("collect", &["model", "receive", "wal", "table", "coord", "ingest"]),
     ("sim", &["model", "format", "wal", "table", "coord", "ingest", "query", "maintain"]),
     (
         "loglake",
         &[
             "model", "receive", "format", "wal", "table", "coord", "ingest", "query", "maintain",
-            "elastic", "server", "collect",
+            "server", "collect",
         ],
     ),
 ];

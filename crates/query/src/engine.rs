@@ -1,11 +1,7 @@
 //! The engine: a query's way from its text to its stream of rows.
 
-mod plans;
-mod tables;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -45,8 +41,6 @@ use crate::text_groups::by_texts;
 use crate::token_index::TokenIndexes;
 use crate::views::{VIEWS, View};
 use crate::{CacheLookups, FreshRows, QueryError, newest, read_only};
-
-pub use self::plans::{PlanQuery, PlanSnapshot, PlansRequest};
 
 /// How often a query begins again because the lake moved on below it before its first row.
 const ATTEMPTS_MAX: usize = 8;
@@ -131,22 +125,11 @@ struct Tries {
     /// Writers whose processes gave no answer.
     shunned: BTreeSet<WriterId>,
     /// Whether the last try ran on several queriers.
-    was_spread: AtomicBool,
+    was_spread: bool,
     /// Whether an earlier one did and may have lost some of them.
     after_loss: bool,
     lost: BTreeSet<Url>,
     leave: Arc<Leave>,
-}
-
-impl Tries {
-    fn was_spread(&self) -> bool {
-        self.was_spread.load(Ordering::Relaxed)
-    }
-
-    /// Before each try: what the last one was no longer counts.
-    fn again(&mut self) {
-        self.was_spread = AtomicBool::new(false);
-    }
 }
 
 /// Whether another try with other queriers may succeed.
@@ -267,8 +250,7 @@ impl QueryEngine {
             let statement = parse(sql)?;
             read_only::check_statement(&statement)?;
             let query = self.queries.unlisted(tenant, sql);
-            let named = Named::in_statement(self.sessions.template(), &statement)?;
-            let state = self.bind(tenant, &named, Want::Columns, &query).await?;
+            let state = self.bind(tenant, &statement, Want::Columns, &query).await?;
             let plan = self.plan(tenant, &state, statement).await?;
             let schema = Arc::clone(plan.schema().inner());
             Ok(Described { schema, parameters: parameters(&plan)? })
@@ -318,14 +300,13 @@ impl QueryEngine {
         read_only::check_statement(&statement)?;
         let mut tries = Tries { leave: Arc::clone(leave), ..Tries::default() };
         loop {
-            let error = match self.attempt(request, statement.clone(), query, &tries).await {
+            let error = match self.attempt(request, statement.clone(), query, &mut tries).await {
                 Ok(started) => return Ok(started),
                 Err(error) => error,
             };
             if !self.begin_again(&error, &mut tries).await {
-                return Err(if tries.was_spread() { error.of_several_queriers() } else { error });
+                return Err(if tries.was_spread { error.of_several_queriers() } else { error });
             }
-            tries.again();
             tracing::debug!(query = query.id, "query begins again: {error}");
         }
     }
@@ -344,7 +325,7 @@ impl QueryEngine {
             }
             error if tries.leave.without_file(error) => true,
             error => match &self.spread {
-                Some(spread) if tries.was_spread() && !tries.after_loss && may_be_loss(error) => {
+                Some(spread) if tries.was_spread && !tries.after_loss && may_be_loss(error) => {
                     tries.after_loss = true;
                     tries.lost = spread.lost().await;
                     // An error that looks like the query's own is, unless somebody is missing.
@@ -360,27 +341,15 @@ impl QueryEngine {
         request: &QueryRequest,
         statement: Statement,
         query: &QueryFacts,
-        tries: &Tries,
+        tries: &mut Tries,
     ) -> Result<Started, QueryError> {
         let want = Want::Rows(Terms { shunned: &tries.shunned, leave: &tries.leave });
-        let named = Named::in_statement(self.sessions.template(), &statement)?;
-        let state = self.bind(&request.tenant, &named, want, query).await?;
+        let state = self.bind(&request.tenant, &statement, want, query).await?;
         let mut plan = self.plan(&request.tenant, &state, statement).await?;
         if !request.parameters.is_empty() {
             let values = request.parameters.iter().map(|v| v.clone().into()).collect();
             plan = plan.with_param_values(ParamValues::List(values))?;
         }
-        self.execute(state, plan, tries).await
-    }
-
-    /// Starts a plan over what is bound in the session: here, or over several queriers. Whatever is
-    /// asked comes this way.
-    async fn execute(
-        &self,
-        state: SessionState,
-        mut plan: LogicalPlan,
-        tries: &Tries,
-    ) -> Result<Started, QueryError> {
         let mut physical = state.create_physical_plan(&plan).await?;
         if let Some(narrowed) = self.narrowed(&state, &plan, &physical).await? {
             physical = state.create_physical_plan(&narrowed).await?;
@@ -392,15 +361,13 @@ impl QueryEngine {
             }
             _ => None,
         };
-        let is_spread = over.is_some();
-        // Plans of one question may run at once: that any of them was spread counts.
-        tries.was_spread.fetch_or(is_spread, Ordering::Relaxed);
+        tries.was_spread = over.is_some();
         let (state, physical) = match over {
             Some(over) => over,
             None => (state, by_texts(physical)?),
         };
         let rows = execute_stream(physical, state.task_ctx())?;
-        Ok(Started::after_first_rows(rows, state, is_spread).await?)
+        Ok(Started::after_first_rows(rows, state, tries.was_spread).await?)
     }
 
     /// For the newest rows of many, the plan over those alone: see [`newest`].
@@ -424,15 +391,16 @@ impl QueryEngine {
         Ok(Some(newest::with_keys(optimized, &keys)?))
     }
 
-    /// A session in which everything that is named is bound.
+    /// A session in which everything that the statement names is bound.
     async fn bind(
         &self,
         tenant: &TenantName,
-        named: &Named,
+        statement: &Statement,
         want: Want<'_>,
         query: &QueryFacts,
     ) -> Result<SessionState, QueryError> {
-        let bound = self.relations_of(tenant, named, want, query).await?;
+        let named = Named::in_statement(self.sessions.template(), statement)?;
+        let bound = self.relations_of(tenant, &named, want, query).await?;
         let (runtime, catalog) = (Arc::clone(&bound.runtime), Arc::new(bound.catalog()));
         Ok(self.sessions.session(query, runtime, Arc::new(OneCatalog(catalog))))
     }

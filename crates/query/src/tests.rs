@@ -4,7 +4,6 @@ mod bounds;
 mod exactly_once;
 mod partial;
 mod peers;
-mod plans;
 mod pruning;
 mod search;
 mod spread;

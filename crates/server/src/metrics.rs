@@ -53,7 +53,6 @@ struct QueryLabels {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum QueryDoor {
     Http,
-    Elasticsearch,
     FlightSql,
     Kafka,
 }
@@ -109,7 +108,6 @@ impl Metrics {
     pub(crate) fn query(&self, door: QueryDoor, started: bool) {
         let door = match door {
             QueryDoor::Http => "http",
-            QueryDoor::Elasticsearch => "elasticsearch",
             QueryDoor::FlightSql => "flight_sql",
             QueryDoor::Kafka => "kafka",
         };

@@ -19,8 +19,6 @@ use super::router;
 use crate::doors::{DoorSettings, OpenDoors};
 use crate::test_lake;
 
-mod elasticsearch;
-
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
@@ -341,7 +339,7 @@ async fn flush_keeps_every_row_once_and_metrics_count() {
 #[tokio::test]
 async fn what_is_not_there_is_said_in_json() {
     let router = lake().await;
-    let nowhere = get(&router, "/nowhere/at/all").await;
+    let nowhere = get(&router, "/nowhere").await;
     assert_eq!(
         (nowhere.status, &nowhere.json()["error"]["kind"]),
         (StatusCode::NOT_FOUND, &json!("not_found"))

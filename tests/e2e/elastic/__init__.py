@@ -1,1 +1,0 @@
-"""What the differential test is made of: records, questions, and what makes two answers the same."""
