@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Installs by apt what is missing: what the build needs beyond Rust and a C compiler (protoc, for etcd's
-# protocol); with "storm", what the storm's faults need, too. Without them the storm says what it cannot do.
+# protocol; pkg-config and the headers of OpenSSL and zlib, for Kafka's client); with "storm", what the storm's faults need, too. Without them the storm says what it cannot do.
 set -euo pipefail
 
 missing=()
 command -v protoc >/dev/null || missing+=(protobuf-compiler)
+command -v pkg-config >/dev/null || missing+=(pkg-config)
+echo '#include <openssl/ssl.h>' | cc -E - >/dev/null 2>&1 || missing+=(libssl-dev)
+echo '#include <zlib.h>' | cc -E - >/dev/null 2>&1 || missing+=(zlib1g-dev)
 if [ "${1:-}" = storm ] && [ "$(id -u)" = 0 ]; then
   command -v ip >/dev/null || missing+=(iproute2)
   command -v nft >/dev/null || missing+=(nftables)
