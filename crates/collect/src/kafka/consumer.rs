@@ -29,6 +29,8 @@ const AGAIN_AFTER: Duration = Duration::from_secs(3);
 /// Records taken in a row before anything else is looked at.
 const TAKEN_IN_A_ROW: usize = 20_000;
 const BYTES_IN_A_ROW: usize = 8 << 20;
+/// How long errors are looked for among what the client tells.
+const LOOK_WAIT: Duration = Duration::from_millis(100);
 
 /// Consumes, with one client after the other, until `stop`.
 pub(super) fn run(
@@ -401,7 +403,8 @@ async fn store(
 fn last_error(client: &Client) -> String {
     let mut last = "no answer".to_owned();
     for _ in 0..TAKEN_IN_A_ROW {
-        match client.poll(Duration::ZERO) {
+        // Without a wait, a poll ends at the first statistics that it meets, errors behind them unseen.
+        match client.poll(LOOK_WAIT) {
             Some(Err(error)) => last = error.to_string(),
             Some(Ok(_)) => {}
             None => break,
