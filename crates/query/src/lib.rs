@@ -42,6 +42,7 @@ pub mod testing;
 mod tests;
 mod text_groups;
 mod token_index;
+mod top_rows;
 mod views;
 
 pub use answer::QueryAnswer;

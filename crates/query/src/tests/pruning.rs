@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::util::pretty::pretty_format_batches;
+use loglake_model::{Column, ColumnType, NameForm};
 use loglake_wal::testing::{Fault, FaultyStore, Operation};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
@@ -61,6 +62,21 @@ async fn files_that_cannot_match_stay_closed() {
         let found = integers(&engine, &format!("select count(*) from logs where {filter}")).await;
         assert_eq!((found[0], opened.lock().len()), (rows, files), "{filter}");
     }
+}
+
+/// The filter of the first rows reaches files that lie otherwise than the table: the older one lacks the
+/// column that is read after others.
+#[tokio::test]
+async fn an_order_by_parts_of_another_key_reads_files_without_the_column() {
+    let lake = SmallLake::empty(Arc::new(InMemory::new()), None);
+    let logs = lake.table("logs").await;
+    lake.commit(&logs, writer_id(1), None, 0, 0..10).await;
+    let extra = Column::new("extra", ColumnType::String, NameForm::Nested);
+    logs.add_columns(&[extra]).await.unwrap();
+    lake.commit(&logs, writer_id(1), Some(0), 1, 10..20).await;
+    let sql = "select seq from logs where seq >= 0
+               order by ok, concat(ok, extra, service), seq limit 3";
+    assert_eq!(integers(&lake.engine(), sql).await, [0, 9, 5]);
 }
 
 /// All footers may be read before the first rows say which time is too old; rows are not.

@@ -1,0 +1,85 @@
+//! `ORDER BY … LIMIT n`: what the first n rows found so far say about the rows still to be read.
+//!
+//! A sort that keeps n rows tells its scan which keys can still get among them. DataFusion takes that
+//! filter to be made of the keys of the order. In `ORDER BY a, concat(a, b)` one key is part of another:
+//! where a file has its columns at other places, `a` is adapted to the file first, the second key is not
+//! found any more, and its `b` is read from the wrong place. Made of columns alone, all parts are found.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr, lit};
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+
+type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+
+/// The rule of DataFusion that hands the filters of sorts to scans.
+const HANDS_DOWN: &str = "FilterPushdown(Post)";
+
+/// DataFusion's rules with the one of this file at its place.
+pub(crate) fn rules() -> Vec<Rule> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    let place = rules.iter().position(|rule| rule.name() == HANDS_DOWN);
+    rules.insert(place.unwrap_or(rules.len()), Arc::new(FiltersOfColumns));
+    rules
+}
+
+#[derive(Debug)]
+struct FiltersOfColumns;
+
+impl PhysicalOptimizerRule for FiltersOfColumns {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let replaced = plan.transform_up(|node| match node.downcast_ref::<SortExec>() {
+            Some(sort) if sort.fetch().is_some() && !is_by_columns(sort) => {
+                let filter = Arc::new(DynamicFilterPhysicalExpr::new(columns(sort), lit(true)));
+                let sort = sort.clone().with_dynamic_filter_expr(filter)?;
+                Ok(Transformed::yes(Arc::new(sort) as Arc<dyn ExecutionPlan>))
+            }
+            _ => Ok(Transformed::no(node)),
+        });
+        Ok(replaced?.data)
+    }
+
+    fn name(&self) -> &str {
+        "FiltersOfColumns"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+fn is_by_columns(sort: &SortExec) -> bool {
+    sort.expr().iter().all(|key| key.expr.downcast_ref::<Column>().is_some())
+}
+
+/// The columns that the keys of the order are made of.
+fn columns(sort: &SortExec) -> Vec<Arc<dyn PhysicalExpr>> {
+    let mut columns: Vec<Column> =
+        sort.expr().iter().flat_map(|key| collect_columns(&key.expr)).collect();
+    columns.sort_by_key(Column::index);
+    columns.dedup();
+    columns.into_iter().map(|column| Arc::new(column) as Arc<dyn PhysicalExpr>).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_made_of_columns_before_they_are_handed_down() {
+        let rules = rules();
+        let place = rules.iter().position(|rule| rule.name() == "FiltersOfColumns").unwrap();
+        assert_eq!(rules[place + 1].name(), HANDS_DOWN);
+    }
+}
