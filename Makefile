@@ -11,7 +11,7 @@ DATA ?= $(CURDIR)/lake-data
 
 TESTS_KAFKA := cd tests && LOGLAKE_BIN=$(BIN) $(PYTHON)
 
-.PHONY: help run build test lint unit e2e servers cluster bench bench-corpora bench-growth bench-cold bench-quick kill storm visible ack recovery sim docs clean-data setup kafka demo-kafka storm-kafka
+.PHONY: help run build test lint unit e2e servers cluster bench bench-corpora bench-growth bench-cold bench-ways bench-quick fuzz-decoder kill storm visible ack recovery sim docs clean-data setup kafka demo-kafka storm-kafka
 
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -53,7 +53,7 @@ bench: setup $(PACKAGES) ## Beside ClickHouse and DuckDB on the same records (re
 	@test -f $(BENCH_INPUT) || tests/bench/records.sh $(BENCH_INPUT)
 	$(PYTHON) tests/bench/bench.py --bin $(CARGO_TARGET_DIR)/release/loglake --input $(BENCH_INPUT) --work $(CACHE)/bench/work --out docs
 
-# Other records, growth, and a cold process on a store: sections for the page, each alone (an hour together).
+# Other records, growth, a cold process on a store, and the ways in: sections for the page, each alone (an hour together).
 BENCH_ROWS ?= 1000000
 BENCH_WORK := $(CACHE)/bench/work
 bench-corpora: setup $(PACKAGES) ## The same on records of six other kinds
@@ -77,9 +77,23 @@ bench-cold: setup servers ## Requests, bytes and dollars of a fresh process's qu
 	PYTHONPATH=tests $(PYTHON) tests/bench/cold.py --bin $(CARGO_TARGET_DIR)/release/loglake --input $(BENCH_INPUT) \
 	  --wait 780 --work $(BENCH_WORK) --fragment $(BENCH_WORK)/cold.md
 
+bench-ways: setup kafka ## CPU of a load over _bulk, as NDJSON, as Kafka and from Kafka
+	cargo build --release --bin loglake
+	@test -f $(BENCH_INPUT) || tests/bench/records.sh $(BENCH_INPUT)
+	PYTHONPATH=tests $(PYTHON) tests/bench/ways.py --bin $(CARGO_TARGET_DIR)/release/loglake --input $(BENCH_INPUT) \
+	  --rows $(BENCH_ROWS) --work $(BENCH_WORK) --fragment $(BENCH_WORK)/ways.md
+
 BASE ?= HEAD~1
 bench-quick: setup ## Instructions of each stage beside those of the commit BASE (valgrind; for noisy machines)
 	tests/bench/quick.sh $(BASE)
+
+DECODER ?= ndjson
+FUZZ_SECONDS ?= 600
+fuzz-decoder: setup ## Bytes that reach ever more of DECODER (crates/fuzz lists them), for FUZZ_SECONDS
+	@mkdir -p $(CACHE)/fuzz/$(DECODER)
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/crates/fuzz/instrumented.sh cargo build --release --bin loglake-fuzz --features loglake-fuzz/libfuzzer
+	cd $(CACHE)/fuzz && LOGLAKE_FUZZ=$(DECODER) $(CARGO_TARGET_DIR)/release/loglake-fuzz $(DECODER) \
+	  -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
 
 SEEDS ?= 200
 FROM ?= 0

@@ -17,6 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("maintain", &["model", "format", "table", "wal", "coord"]),
     ("server", &["model", "receive", "table", "coord", "ingest", "query"]),
     ("collect", &["model", "receive", "wal", "table", "coord", "ingest"]),
+    ("fuzz", &["model", "receive"]),
     ("sim", &["model", "format", "wal", "table", "coord", "ingest", "query", "maintain"]),
     (
         "loglake",
