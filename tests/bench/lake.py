@@ -1,6 +1,7 @@
 """A loglake of its own for a benchmark: started on a directory or a store, loaded and asked over HTTP."""
 import concurrent.futures
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ from storm.requests import scrape  # noqa: E402
 
 BLOCK = 8 << 20
 IN_FLIGHT = 4
+BACK_PRESSURE = (429, 503)
 
 
 def free_port():
@@ -28,6 +30,77 @@ def blocks(path):
     with open(path, "rb") as f:
         while block := f.read(BLOCK):
             yield block + f.readline()
+
+
+def first(path, rows, out):
+    """A file of its first lines, so many."""
+    with open(path, "rb") as source, open(out, "wb") as file:
+        file.writelines(itertools.islice(source, rows))
+    return out
+
+
+def post(port, path, body, headers={}):
+    """Sends until it is taken: at back-pressure the same again. The answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    try:
+        while True:
+            connection.request("POST", path, body, headers)
+            answer = connection.getresponse()
+            given = answer.read()
+            if answer.status == 200:
+                return json.loads(given)
+            if answer.status not in BACK_PRESSURE:
+                raise RuntimeError(f"{answer.status}: {given[:300]}")
+            time.sleep(float(answer.headers.get("Retry-After", 1)))
+    finally:
+        connection.close()
+
+
+def post_ndjson(port, block):
+    return post(port, "/api/v1/ingest/logs", block)["stored"]
+
+
+def post_bulk(port, block):
+    """The same records as Elasticsearch takes them; those that are told to come back are sent again."""
+    lines = block.splitlines()
+    stored = 0
+    while lines:
+        body = b"".join(b'{"create":{}}\n%s\n' % line for line in lines)
+        answer = post(port, "/logs/_bulk", body, {"Content-Type": "application/x-ndjson"})
+        if not answer["errors"]:
+            return stored + len(lines)
+        became = [item["create"] for item in answer["items"]]
+        if refused := [item for item in became if item["status"] not in (201, *BACK_PRESSURE)]:
+            raise RuntimeError(f"{len(refused)} refused: {refused[0]}")
+        stored += sum(item["status"] == 201 for item in became)
+        lines = [line for line, item in zip(lines, became) if item["status"] in BACK_PRESSURE]
+        time.sleep(1)
+    return stored
+
+
+def send(path, post_block):
+    """Sends the file in blocks, a few at once. Returns the number of records stored."""
+    stored, waiting = 0, set()
+    with concurrent.futures.ThreadPoolExecutor(IN_FLIGHT) as pool:
+        for block in blocks(path):
+            waiting.add(pool.submit(post_block, block))
+            if len(waiting) >= IN_FLIGHT:
+                done, waiting = concurrent.futures.wait(
+                    waiting, return_when=concurrent.futures.FIRST_COMPLETED)
+                stored += sum(f.result() for f in done)
+        return stored + sum(f.result() for f in waiting)
+
+
+def cpu_seconds(pid):
+    """Of a process since its start."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_memory_mb(pid):
+    """The most that was resident, parts of files that it maps among it."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def drop_from_page_cache(folder):
@@ -83,38 +156,18 @@ class Lake:
         answer = self.connection.getresponse()
         return answer.status, answer.read()
 
-    def post_block(self, block):
-        """Sends until it is taken: at back-pressure the same block again."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.http)
-        try:
-            while True:
-                connection.request("POST", "/api/v1/ingest/logs", block)
-                answer = connection.getresponse()
-                body = answer.read()
-                if answer.status == 200:
-                    return json.loads(body)["stored"]
-                if answer.status not in (429, 503):
-                    raise RuntimeError(f"{answer.status}: {body[:300]}")
-                time.sleep(float(answer.headers.get("Retry-After", 1)))
-        finally:
-            connection.close()
-
-    def load(self, path):
+    def load(self, path, post_block=post_ndjson):
         """Sends the file, then flushes. Returns the number of records stored."""
-        stored, waiting = 0, set()
-        with concurrent.futures.ThreadPoolExecutor(IN_FLIGHT) as pool:
-            for block in blocks(path):
-                waiting.add(pool.submit(self.post_block, block))
-                if len(waiting) >= IN_FLIGHT:
-                    done, waiting = concurrent.futures.wait(
-                        waiting, return_when=concurrent.futures.FIRST_COMPLETED)
-                    stored += sum(f.result() for f in done)
-            stored += sum(f.result() for f in waiting)
+        stored = send(path, lambda block: post_block(self.http, block))
+        self.flush()
+        return stored
+
+    def flush(self):
+        """What was acknowledged is committed to the table."""
         self.hang_up()
         status, body = self.request("POST", "/api/v1/flush")
         if status != 200:
             raise RuntimeError(f"flush: {status} {body}")
-        return stored
 
     def ask(self, sql):
         status, body = self.request("POST", "/api/v1/sql", json.dumps({"sql": sql}),
@@ -129,12 +182,10 @@ class Lake:
         return time.perf_counter() - start, answer
 
     def cpu_seconds(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.process.pid)
 
     def peak_memory_mb(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+        return peak_memory_mb(self.process.pid)
 
     def requests(self):
         """Requests to the store since its start, by operation."""
