@@ -11,7 +11,7 @@ DATA ?= $(CURDIR)/lake-data
 
 TESTS_KAFKA := cd tests && LOGLAKE_BIN=$(BIN) $(PYTHON)
 
-.PHONY: help run build test lint unit e2e servers cluster bench bench-corpora bench-growth bench-cold bench-ways bench-quick fuzz-decoder kill storm visible ack recovery sim docs clean-data setup kafka demo-kafka storm-kafka
+.PHONY: help run build test lint unit e2e servers cluster bench bench-corpora bench-growth bench-cold bench-ways bench-elastic bench-quick fuzz-decoder kill storm visible ack recovery sim docs clean-data setup kafka demo-kafka storm-kafka
 
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -53,7 +53,7 @@ bench: setup $(PACKAGES) ## Beside ClickHouse and DuckDB on the same records (re
 	@test -f $(BENCH_INPUT) || tests/bench/records.sh $(BENCH_INPUT)
 	$(PYTHON) tests/bench/bench.py --bin $(CARGO_TARGET_DIR)/release/loglake --input $(BENCH_INPUT) --work $(CACHE)/bench/work --out docs
 
-# Other records, growth, a cold process on a store, and the ways in: sections for the page, each alone (an hour together).
+# Other records, growth, a cold process on a store, the ways in, and Elasticsearch's API: sections for the page, each alone.
 BENCH_ROWS ?= 1000000
 BENCH_WORK := $(CACHE)/bench/work
 bench-corpora: setup $(PACKAGES) ## The same on records of six other kinds
@@ -82,6 +82,13 @@ bench-ways: setup kafka ## CPU of a load over _bulk, as NDJSON, as Kafka and fro
 	@test -f $(BENCH_INPUT) || tests/bench/records.sh $(BENCH_INPUT)
 	PYTHONPATH=tests $(PYTHON) tests/bench/ways.py --bin $(CARGO_TARGET_DIR)/release/loglake --input $(BENCH_INPUT) \
 	  --rows $(BENCH_ROWS) --work $(BENCH_WORK) --fragment $(BENCH_WORK)/ways.md
+
+BENCH_ELASTIC_ROWS ?= 5000000
+bench-elastic: setup $(PACKAGES) ## Over _search, beside SQL and beside OpenSearch (Maven, Java 21)
+	cargo build --release --bin loglake
+	@test -f $(BENCH_INPUT) || tests/bench/records.sh $(BENCH_INPUT)
+	PYTHONPATH=tests $(PYTHON) tests/bench/elastic.py --bin $(CARGO_TARGET_DIR)/release/loglake --input $(BENCH_INPUT) \
+	  --rows $(BENCH_ELASTIC_ROWS) --work $(BENCH_WORK) --fragment $(BENCH_WORK)/elastic.md
 
 BASE ?= HEAD~1
 bench-quick: setup ## Instructions of each stage beside those of the commit BASE (valgrind; for noisy machines)

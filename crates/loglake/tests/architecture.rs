@@ -15,7 +15,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ingest", &["model", "format", "wal", "table", "coord"]),
     ("query", &["model", "format", "wal", "table", "coord"]),
     ("maintain", &["model", "format", "table", "wal", "coord"]),
-    ("server", &["model", "receive", "table", "coord", "ingest", "query"]),
+    ("elastic", &["model", "receive", "query"]),
+    ("server", &["model", "receive", "table", "coord", "ingest", "query", "elastic"]),
     ("collect", &["model", "receive", "wal", "table", "coord", "ingest"]),
     ("fuzz", &["model", "receive"]),
     ("sim", &["model", "format", "wal", "table", "coord", "ingest", "query", "maintain"]),
@@ -23,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "loglake",
         &[
             "model", "receive", "format", "wal", "table", "coord", "ingest", "query", "maintain",
-            "server", "collect",
+            "elastic", "server", "collect",
         ],
     ),
 ];

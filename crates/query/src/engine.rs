@@ -1,7 +1,11 @@
 //! The engine: a query's way from its text to its stream of rows.
 
+mod plans;
+mod tables;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -18,6 +22,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
+use futures::FutureExt;
 use loglake_coord::Coordinator;
 use loglake_model::{Clock, ErrorKind, TenantName, WriterId};
 use loglake_table::Catalog;
@@ -41,6 +46,8 @@ use crate::text_groups::by_texts;
 use crate::token_index::TokenIndexes;
 use crate::views::{VIEWS, View};
 use crate::{CacheLookups, FreshRows, QueryError, newest, read_only};
+
+pub use self::plans::{PlanQuery, PlanSnapshot, PlansRequest};
 
 /// How often a query begins again because the lake moved on below it before its first row.
 const ATTEMPTS_MAX: usize = 8;
@@ -125,11 +132,22 @@ struct Tries {
     /// Writers whose processes gave no answer.
     shunned: BTreeSet<WriterId>,
     /// Whether the last try ran on several queriers.
-    was_spread: bool,
+    was_spread: AtomicBool,
     /// Whether an earlier one did and may have lost some of them.
     after_loss: bool,
     lost: BTreeSet<Url>,
     leave: Arc<Leave>,
+}
+
+impl Tries {
+    fn was_spread(&self) -> bool {
+        self.was_spread.load(Ordering::Relaxed)
+    }
+
+    /// Before each try: what the last one was no longer counts.
+    fn again(&mut self) {
+        self.was_spread = AtomicBool::new(false);
+    }
 }
 
 /// Whether another try with other queriers may succeed.
@@ -230,7 +248,10 @@ impl QueryEngine {
         let query = self.queries.begin(&request.tenant, &request.sql);
         let asked = request.timeout.unwrap_or(self.timeout_max);
         let deadline = Deadline::after(asked.min(self.timeout_max));
-        let started = timeout_at(deadline.at, self.start(request, query.facts(), leave)).await;
+        // Here and elsewhere: boxed, so that who awaits this is compiled without a look at all that a
+        // query awaits.
+        let start = self.start(request, query.facts(), leave).boxed();
+        let started = timeout_at(deadline.at, start).await;
         match started.unwrap_or_else(|_| Err(deadline.error())) {
             Ok(started) => Ok(QueryAnswer {
                 id: query.facts().id.clone(),
@@ -250,13 +271,14 @@ impl QueryEngine {
             let statement = parse(sql)?;
             read_only::check_statement(&statement)?;
             let query = self.queries.unlisted(tenant, sql);
-            let state = self.bind(tenant, &statement, Want::Columns, &query).await?;
+            let named = Named::in_statement(self.sessions.template(), &statement)?;
+            let state = self.bind(tenant, &named, Want::Columns, &query).await?;
             let plan = self.plan(tenant, &state, statement).await?;
             let schema = Arc::clone(plan.schema().inner());
             Ok(Described { schema, parameters: parameters(&plan)? })
         };
         let deadline = Deadline::after(self.timeout_max);
-        timeout_at(deadline.at, describe).await.unwrap_or_else(|_| Err(deadline.error()))
+        timeout_at(deadline.at, describe.boxed()).await.unwrap_or_else(|_| Err(deadline.error()))
     }
 
     /// Every table and view, for metadata calls: schemas `public` (the tenant's tables), `lake`,
@@ -264,7 +286,7 @@ impl QueryEngine {
     pub async fn relations(&self, tenant: &TenantName) -> Result<Vec<Relation>, QueryError> {
         let query = self.queries.unlisted(tenant, "");
         let named = Named { everything: true, ..Named::default() };
-        let bound = self.relations_of(tenant, &named, Want::Columns, &query).await?;
+        let bound = self.relations_of(tenant, &named, Want::Columns, &query).boxed().await?;
         let mut relations = vec![];
         for (schema, tables, kind) in
             [(PUBLIC, &bound.public, RelationKind::Table), (LAKE, &bound.lake, RelationKind::View)]
@@ -300,13 +322,14 @@ impl QueryEngine {
         read_only::check_statement(&statement)?;
         let mut tries = Tries { leave: Arc::clone(leave), ..Tries::default() };
         loop {
-            let error = match self.attempt(request, statement.clone(), query, &mut tries).await {
+            let error = match self.attempt(request, statement.clone(), query, &tries).await {
                 Ok(started) => return Ok(started),
                 Err(error) => error,
             };
             if !self.begin_again(&error, &mut tries).await {
-                return Err(if tries.was_spread { error.of_several_queriers() } else { error });
+                return Err(if tries.was_spread() { error.of_several_queriers() } else { error });
             }
+            tries.again();
             tracing::debug!(query = query.id, "query begins again: {error}");
         }
     }
@@ -325,7 +348,7 @@ impl QueryEngine {
             }
             error if tries.leave.without_file(error) => true,
             error => match &self.spread {
-                Some(spread) if tries.was_spread && !tries.after_loss && may_be_loss(error) => {
+                Some(spread) if tries.was_spread() && !tries.after_loss && may_be_loss(error) => {
                     tries.after_loss = true;
                     tries.lost = spread.lost().await;
                     // An error that looks like the query's own is, unless somebody is missing.
@@ -341,15 +364,27 @@ impl QueryEngine {
         request: &QueryRequest,
         statement: Statement,
         query: &QueryFacts,
-        tries: &mut Tries,
+        tries: &Tries,
     ) -> Result<Started, QueryError> {
         let want = Want::Rows(Terms { shunned: &tries.shunned, leave: &tries.leave });
-        let state = self.bind(&request.tenant, &statement, want, query).await?;
+        let named = Named::in_statement(self.sessions.template(), &statement)?;
+        let state = self.bind(&request.tenant, &named, want, query).await?;
         let mut plan = self.plan(&request.tenant, &state, statement).await?;
         if !request.parameters.is_empty() {
             let values = request.parameters.iter().map(|v| v.clone().into()).collect();
             plan = plan.with_param_values(ParamValues::List(values))?;
         }
+        self.execute(state, plan, tries).await
+    }
+
+    /// Starts a plan over what is bound in the session: here, or over several queriers. Whatever is
+    /// asked comes this way.
+    async fn execute(
+        &self,
+        state: SessionState,
+        mut plan: LogicalPlan,
+        tries: &Tries,
+    ) -> Result<Started, QueryError> {
         let mut physical = state.create_physical_plan(&plan).await?;
         if let Some(narrowed) = self.narrowed(&state, &plan, &physical).await? {
             physical = state.create_physical_plan(&narrowed).await?;
@@ -361,13 +396,15 @@ impl QueryEngine {
             }
             _ => None,
         };
-        tries.was_spread = over.is_some();
+        let is_spread = over.is_some();
+        // Plans of one question may run at once: that any of them was spread counts.
+        tries.was_spread.fetch_or(is_spread, Ordering::Relaxed);
         let (state, physical) = match over {
             Some(over) => over,
             None => (state, by_texts(physical)?),
         };
         let rows = execute_stream(physical, state.task_ctx())?;
-        Ok(Started::after_first_rows(rows, state, tries.was_spread).await?)
+        Ok(Started::after_first_rows(rows, state, is_spread).await?)
     }
 
     /// For the newest rows of many, the plan over those alone: see [`newest`].
@@ -391,16 +428,15 @@ impl QueryEngine {
         Ok(Some(newest::with_keys(optimized, &keys)?))
     }
 
-    /// A session in which everything that the statement names is bound.
+    /// A session in which everything that is named is bound.
     async fn bind(
         &self,
         tenant: &TenantName,
-        statement: &Statement,
+        named: &Named,
         want: Want<'_>,
         query: &QueryFacts,
     ) -> Result<SessionState, QueryError> {
-        let named = Named::in_statement(self.sessions.template(), statement)?;
-        let bound = self.relations_of(tenant, &named, want, query).await?;
+        let bound = self.relations_of(tenant, named, want, query).await?;
         let (runtime, catalog) = (Arc::clone(&bound.runtime), Arc::new(bound.catalog()));
         Ok(self.sessions.session(query, runtime, Arc::new(OneCatalog(catalog))))
     }

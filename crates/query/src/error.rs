@@ -71,8 +71,9 @@ impl QueryError {
     }
 
     pub(crate) fn too_large(bytes_max: usize) -> Self {
-        let message =
-            format!("an answer that may be partial has at most {bytes_max} bytes of rows");
+        let message = format!(
+            "an answer that is held until it is whole has at most {bytes_max} bytes of rows"
+        );
         Self::failed(ErrorKind::Overloaded, message)
     }
 

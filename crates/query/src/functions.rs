@@ -1,41 +1,79 @@
 //! The functions of SQL beyond DataFusion's: those that search texts for words, and a quicker percentile
-//! ([`percentile`]). A word is a longest run of letters and digits.
+//! ([`percentile`]), those over `attributes` ([`attributes`]) and more over words ([`words`]). A word is a longest run of letters and digits.
 //!
 //! | | |
 //! |---|---|
 //! | `has_token(text, 'word')` | the text has these characters, and no word goes on before or after them |
 //! | `match(text, 'two words')` | the text has each of the words, in whatever order and case |
 //! | `match_phrase(text, 'two words')` | the text has the words one after the other, in whatever case |
+//! | `time_bucket(…)` | the beginning of the interval around a time: [`rounding`] |
 //!
-//! Token indexes narrow all three ([`crate::search`]); here they are decided row by row.
+//! Token indexes narrow the first three ([`crate::search`]); here they are decided row by row.
 
+mod attributes;
 mod percentile;
+pub(crate) mod record_id;
+mod rounding;
+mod words;
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, StringViewArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{
-    AggregateUDF, ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    AggregateUDF, ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility, lit,
 };
+use datafusion::scalar::ScalarValue;
 
+use self::attributes::AttributeFunction;
 use self::percentile::Percentile;
+use self::record_id::RecordId;
+pub use self::rounding::{Interval, Rounding};
+use self::words::TextFunction;
+
+/// Bytes that a compiled regular expression may take.
+const REGEX_BYTES_MAX: usize = 1 << 20;
 
 pub(crate) const HAS_TOKEN: &str = "has_token";
 pub(crate) const MATCH: &str = "match";
 pub(crate) const MATCH_PHRASE: &str = "match_phrase";
+pub(crate) const MATCH_PHRASE_PREFIX: &str = "match_phrase_prefix";
 
 /// Makes the functions known.
 pub(crate) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     registry.register_udaf(Arc::new(AggregateUDF::from(Percentile::new())))?;
-    for test in [Test::HasToken, Test::Match, Test::MatchPhrase] {
-        registry.register_udf(Arc::new(ScalarUDF::from(WordFunction::new(test))))?;
+    for function in scalar() {
+        registry.register_udf(Arc::new(function))?;
     }
     Ok(())
+}
+
+/// The functions of rows.
+pub(crate) fn scalar() -> Vec<ScalarUDF> {
+    let tests = [Test::HasToken, Test::Match, Test::MatchPhrase].map(WordFunction::new);
+    let mut functions: Vec<ScalarUDF> = tests.map(ScalarUDF::from).into();
+    functions.extend(TextFunction::ALL.map(|ask| TextFunction::new(ask).into()));
+    functions.extend(AttributeFunction::ALL.map(|take| AttributeFunction::new(take).into()));
+    functions.push(RecordId::new().into());
+    functions.push(rounding::TimeBucket::new().into());
+    functions
+}
+
+/// A percentile (0 to 1) of numbers (`Float64`), for who builds plans.
+pub fn percentile(value: Expr, percentile: f64) -> Expr {
+    Expr::AggregateFunction(AggregateFunction::new_udf(
+        Arc::new(AggregateUDF::from(Percentile::new())),
+        vec![value.clone(), lit(percentile)],
+        false,
+        None,
+        vec![value.sort(true, false)],
+        None,
+    ))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,7 +126,7 @@ fn has_token(text: &str, token: &str) -> bool {
     })
 }
 
-fn folded_words(text: &str) -> Vec<String> {
+pub(crate) fn folded_words(text: &str) -> Vec<String> {
     let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     words.map(|word| word.chars().map(fold).collect()).collect()
 }
@@ -146,6 +184,35 @@ impl ScalarUDFImpl for WordFunction {
             }
         };
         Ok(ColumnarValue::Array(Arc::new(found)))
+    }
+}
+
+/// A regular expression of a literal that must match a whole text.
+fn whole_regex(pattern: &str) -> Result<regex::Regex> {
+    let whole = format!("^(?s:{pattern})$");
+    let built = regex::RegexBuilder::new(&whole).size_limit(REGEX_BYTES_MAX).build();
+    built.map_err(|error| DataFusionError::Plan(format!("regular expression {pattern}: {error}")))
+}
+
+/// An argument that is the same for all rows.
+fn literal_text(function: &str, argument: &ColumnarValue) -> Result<String> {
+    let text = match argument {
+        ColumnarValue::Scalar(text) => text.try_as_str().flatten().map(ToOwned::to_owned),
+        ColumnarValue::Array(_) => None,
+    };
+    text.ok_or_else(|| {
+        DataFusionError::Plan(format!("{function} takes literals after the first argument"))
+    })
+}
+
+fn literal_number(function: &str, argument: &ColumnarValue) -> Result<usize> {
+    let number = match argument {
+        ColumnarValue::Scalar(number) => number.cast_to(&DataType::UInt64)?,
+        ColumnarValue::Array(_) => ScalarValue::UInt64(None),
+    };
+    match number {
+        ScalarValue::UInt64(Some(number)) => Ok(usize::try_from(number).unwrap_or(usize::MAX)),
+        _ => Err(DataFusionError::Plan(format!("{function} takes literal numbers"))),
     }
 }
 

@@ -25,6 +25,7 @@ mod lookups;
 mod memory;
 mod newest;
 mod partial;
+pub mod plan_functions;
 mod prune;
 mod queues;
 mod read_only;
@@ -47,13 +48,15 @@ mod views;
 
 pub use answer::QueryAnswer;
 pub use engine::{
-    Described, QueryDeps, QueryEngine, QueryRequest, QuerySettings, Relation, RelationKind,
+    Described, PlanQuery, PlanSnapshot, PlansRequest, QueryDeps, QueryEngine, QueryRequest,
+    QuerySettings, Relation, RelationKind,
 };
 pub use error::QueryError;
 pub use fresh::{
     Filter, FreshAnswer, FreshAnswerer, FreshBatches, FreshError, FreshHead, FreshRows, FreshScan,
     InvalidMessage, NoFreshRows, Selection, Unanswered, UpTo, decode_head, encode_scan,
 };
+pub use functions::{Interval, Rounding, percentile};
 pub use lookups::{CacheLookups, Lookups};
 pub use partial::PartialAnswer;
 pub use queues::{NoQueues, QueuePart, Queues};

@@ -58,6 +58,11 @@ impl QueryFacts {
         self.rows.load(Ordering::Relaxed)
     }
 
+    /// Since it began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
     pub(crate) fn state(&self) -> (QueryState, Duration) {
         match &*self.end.lock() {
             Some((state, elapsed)) => (state.clone(), *elapsed),

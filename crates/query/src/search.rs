@@ -12,7 +12,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::scalar::ScalarValue;
 use loglake_format::index::{Needle, Search};
 
-use crate::functions::{HAS_TOKEN, MATCH, MATCH_PHRASE};
+use crate::functions::{HAS_TOKEN, MATCH, MATCH_PHRASE, MATCH_PHRASE_PREFIX};
 
 pub(crate) use wanted::wanted;
 
@@ -111,6 +111,7 @@ fn of_call(ScalarFunction { func, args }: &ScalarFunction) -> Search {
         (HAS_TOKEN | MATCH_PHRASE, [text, sought]) => {
             on_text(text, sought, |s| part(s, true, true))
         }
+        (MATCH_PHRASE_PREFIX, [text, sought]) => on_text(text, sought, |s| part(s, true, false)),
         // A word after the other, each whole.
         (MATCH, [text, sought]) => on_text(text, sought, |s| part(s, true, true)),
         _ => Search::Anything,

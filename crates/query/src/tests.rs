@@ -4,6 +4,7 @@ mod bounds;
 mod exactly_once;
 mod partial;
 mod peers;
+mod plans;
 mod pruning;
 mod search;
 mod spread;

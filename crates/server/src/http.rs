@@ -6,7 +6,8 @@
 //! | `POST`, `PUT /_bulk`, `/{index}/_bulk` | records in: Elasticsearch's bulk API ([`bulk`]) |
 //! | `GET`, `POST /api/v1/sql` | SQL ([`sql`]) |
 //! | `POST /api/v1/flush` | everything acknowledged before becomes files |
-//! | `GET /health`, `/ready`, `/metrics`, `/`, … | what this process is and how it does ([`about`]) |
+//! | `GET /health`, `/ready`, `/metrics` | what this process is and how it does ([`about`]) |
+//! | `/`, `/_…`, `/{index}/…` | as Elasticsearch ([`elasticsearch`]) |
 
 mod about;
 mod blocks;
@@ -30,20 +31,14 @@ use crate::doors::OpenDoors;
 
 /// All HTTP routes, behind the token and the bound on requests at once.
 pub(crate) fn router(doors: OpenDoors) -> Router {
-    let bulk = post(bulk::bulk).put(bulk::bulk);
-    let bulk_of_index = post(bulk::bulk_of_index).put(bulk::bulk_of_index);
     Router::new()
         .route("/api/v1/ingest/{table}", post(ingest::ingest).put(ingest::ingest))
-        .route("/_bulk", bulk)
-        .route("/{index}/_bulk", bulk_of_index)
         .route("/api/v1/sql", get(sql::get).post(sql::post))
         .route("/api/v1/flush", post(about::flush))
         .route(guard::HEALTH, get(about::health))
         .route("/ready", get(about::ready))
         .route("/metrics", get(about::metrics))
-        .route("/", get(about::root))
-        .route("/_license", get(about::license))
-        .route("/_cluster/health", get(about::cluster_health))
+        .merge(elasticsearch::routes())
         .fallback(about::no_such_route)
         .method_not_allowed_fallback(about::no_such_method)
         .layer(from_fn_with_state(doors.clone(), guard::guard))

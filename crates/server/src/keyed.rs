@@ -10,7 +10,7 @@ use loglake_receive::Block;
 
 use crate::failure::Failure;
 
-const HEADER: &str = "idempotency-key";
+pub(crate) const HEADER: &str = "idempotency-key";
 /// Characters of a key.
 const KEY_CHARS_MAX: usize = 255;
 /// Bytes of a body with a key, unpacked: it is held in memory, and becomes one segment.

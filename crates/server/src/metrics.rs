@@ -53,6 +53,7 @@ struct QueryLabels {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum QueryDoor {
     Http,
+    Elasticsearch,
     FlightSql,
     Kafka,
 }
@@ -108,6 +109,7 @@ impl Metrics {
     pub(crate) fn query(&self, door: QueryDoor, started: bool) {
         let door = match door {
             QueryDoor::Http => "http",
+            QueryDoor::Elasticsearch => "elasticsearch",
             QueryDoor::FlightSql => "flight_sql",
             QueryDoor::Kafka => "kafka",
         };

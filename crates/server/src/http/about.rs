@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use loglake_model::ErrorKind;
 use serde_json::{Value, json};
 
-use super::elasticsearch::{self, VERSION};
+use super::elasticsearch;
 use crate::doors::OpenDoors;
 use crate::failure::Failure;
 
@@ -40,38 +40,20 @@ pub(super) async fn flush(State(doors): State<OpenDoors>) -> Result<Json<Value>,
     Ok(Json(json!({"flushed": true})))
 }
 
-/// Name and version, in the form that Elasticsearch's clients look for.
-pub(super) async fn root(headers: HeaderMap) -> Response {
-    let body = json!({
-        "name": "loglake",
-        "cluster_name": "loglake",
-        "version": {
-            "number": VERSION,
-            "build_flavor": "default",
-            "loglake": env!("CARGO_PKG_VERSION"),
-        },
-    });
-    elasticsearch::answer(&headers, StatusCode::OK, &body)
+pub(super) async fn no_such_route(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let path = uri.path();
+    if elasticsearch::is_path(path) {
+        let text = format!("no handler found for uri [{path}] and method [{method}]");
+        return elasticsearch::no_handler(&headers, StatusCode::BAD_REQUEST, &text);
+    }
+    Failure::new(ErrorKind::NotFound, format!("no route {method} {path}")).into_response()
 }
 
-/// Shippers ask before they send.
-pub(super) async fn license(headers: HeaderMap) -> Response {
-    let body = json!({"license": {"status": "active", "type": "basic"}});
-    elasticsearch::answer(&headers, StatusCode::OK, &body)
-}
-
-/// Shippers ask before they send.
-pub(super) async fn cluster_health(State(doors): State<OpenDoors>, headers: HeaderMap) -> Response {
-    let status = if doors.readiness.is_ready() { "green" } else { "red" };
-    let body = json!({"cluster_name": "loglake", "status": status, "timed_out": false});
-    elasticsearch::answer(&headers, StatusCode::OK, &body)
-}
-
-pub(super) async fn no_such_route(method: Method, uri: Uri) -> Failure {
-    Failure::new(ErrorKind::NotFound, format!("no route {method} {}", uri.path()))
-}
-
-pub(super) async fn no_such_method(method: Method, uri: Uri) -> Failure {
-    Failure::invalid(format!("{} does not take {method}", uri.path()))
-        .with_status(StatusCode::METHOD_NOT_ALLOWED)
+pub(super) async fn no_such_method(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let (path, status) = (uri.path(), StatusCode::METHOD_NOT_ALLOWED);
+    if elasticsearch::is_path(path) {
+        let text = format!("Incorrect HTTP method for uri [{path}] and method [{method}]");
+        return elasticsearch::no_handler(&headers, status, &text);
+    }
+    Failure::invalid(format!("{path} does not take {method}")).with_status(status).into_response()
 }

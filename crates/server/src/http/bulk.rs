@@ -12,17 +12,19 @@ mod plan;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use futures::{StreamExt, future, stream};
+use futures::{FutureExt, StreamExt, future, stream};
 use loglake_ingest::RequestKey;
-use loglake_model::TableName;
+use loglake_model::{ErrorKind, TableName};
 use loglake_receive::{BulkReader, DecodeContext, Document, decode_documents};
 use loglake_table::Table;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use self::answer::{BulkAnswer, Item, Refusal};
@@ -68,6 +70,40 @@ async fn respond(
         }
         Err(failure) => elasticsearch::failed(headers, &failure),
     }
+}
+
+/// One document in, as an item of `_bulk`; what became of it, as the answer's item has it.
+///
+/// # Errors
+/// When it could not be stored and may be later.
+pub(super) async fn one_document(
+    doors: &OpenDoors,
+    headers: &HeaderMap,
+    index: &str,
+    id: Option<&str>,
+    document: &[u8],
+) -> Result<Value, Failure> {
+    let mut body = match id {
+        Some(id) => json!({"create": {"_index": index, "_id": id}}),
+        None => json!({"create": {"_index": index}}),
+    }
+    .to_string()
+    .into_bytes();
+    body.push(b'\n');
+    // Within a JSON text a line break is white space: in strings it is escaped.
+    body.extend(
+        document.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }),
+    );
+    body.push(b'\n');
+    // The body is unpacked already; of the headers only the key counts.
+    let mut kept = HeaderMap::new();
+    if let Some(key) = headers.get(crate::keyed::HEADER) {
+        kept.insert(crate::keyed::HEADER, key.clone());
+    }
+    let items = items(doors, None, &kept, Body::from(body)).boxed().await?;
+    let answer = serde_json::to_value(BulkAnswer::new(Duration::ZERO, items));
+    let mut answer = answer.map_err(|e| Failure::new(ErrorKind::Internal, e.to_string()))?;
+    Ok(answer["items"][0]["create"].take())
 }
 
 /// What became of each action of the body.

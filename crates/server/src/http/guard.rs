@@ -47,7 +47,7 @@ pub(super) async fn guard(
 
 async fn pass(doors: &OpenDoors, route: &str, mut request: Request, next: Next) -> Response {
     if route != HEALTH && !auth::allows(doors.token.as_ref(), request.headers()) {
-        return unauthorized();
+        return unauthorized(route, request.headers());
     }
     if ALWAYS_ANSWERED.contains(&route) {
         return next.run(request).await;
@@ -64,12 +64,13 @@ async fn pass(doors: &OpenDoors, route: &str, mut request: Request, next: Next) 
     response
 }
 
-fn unauthorized() -> Response {
+fn unauthorized(route: &str, headers: &HeaderMap) -> Response {
     let failure = Failure::new(
         ErrorKind::NotAllowed,
         "send the token as `Authorization: Bearer …`, `ApiKey …`, or as a password of `Basic`",
     );
-    let mut response = failure.with_status(StatusCode::UNAUTHORIZED).into_response();
+    let failure = failure.with_status(StatusCode::UNAUTHORIZED);
+    let mut response = in_the_words_of(route, headers, &failure);
     let challenges = HeaderValue::from_static("Bearer realm=\"loglake\", Basic realm=\"loglake\"");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenges);
     response
@@ -77,7 +78,7 @@ fn unauthorized() -> Response {
 
 /// A failure in the form that the clients of a route read.
 fn in_the_words_of(route: &str, headers: &HeaderMap, failure: &Failure) -> Response {
-    if route.ends_with("_bulk") {
+    if elasticsearch::is_route(route) {
         elasticsearch::failed(headers, failure)
     } else {
         failure.clone().into_response()

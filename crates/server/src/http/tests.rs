@@ -19,6 +19,8 @@ use super::router;
 use crate::doors::{DoorSettings, OpenDoors};
 use crate::test_lake;
 
+mod elasticsearch;
+
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
@@ -339,7 +341,7 @@ async fn flush_keeps_every_row_once_and_metrics_count() {
 #[tokio::test]
 async fn what_is_not_there_is_said_in_json() {
     let router = lake().await;
-    let nowhere = get(&router, "/nowhere").await;
+    let nowhere = get(&router, "/nowhere/at/all").await;
     assert_eq!(
         (nowhere.status, &nowhere.json()["error"]["kind"]),
         (StatusCode::NOT_FOUND, &json!("not_found"))
