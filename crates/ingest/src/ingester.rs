@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use futures::stream::FuturesUnordered;
 use loglake_model::{Clock, Offsets, SegmentSeq, TableId, TableName, TenantName, WriterId, shape};
 use loglake_table::{Catalog, Table};
@@ -141,7 +141,7 @@ impl Ingester {
         tenant: &TenantName,
         name: &TableName,
     ) -> Result<Arc<Table>, IngestError> {
-        Ok(self.dependencies.catalog.table_or_create(tenant, name).await?)
+        Ok(self.dependencies.catalog.table_or_create(tenant, name).boxed().await?)
     }
 
     /// Whether there is a table of this name.
@@ -153,7 +153,7 @@ impl Ingester {
         tenant: &TenantName,
         name: &TableName,
     ) -> Result<bool, IngestError> {
-        Ok(self.dependencies.catalog.table(tenant, name).await?.is_some())
+        Ok(self.dependencies.catalog.table(tenant, name).boxed().await?.is_some())
     }
 
     /// Resolves when every row is durable and visible to queries, here or at the ingesters the rows
@@ -165,7 +165,7 @@ impl Ingester {
     /// when the rows may not have been stored. A caller that gives up waiting does not stop the
     /// rows from being stored.
     pub async fn append(&self, rows: Vec<(Arc<Table>, RecordBatch)>) -> Result<(), IngestError> {
-        let (rows, bytes) = self.shape(rows).await?;
+        let (rows, bytes) = self.shape(rows).boxed().await?;
         if rows.is_empty() {
             return Ok(());
         }
@@ -184,7 +184,7 @@ impl Ingester {
         key: RequestKey,
         rows: Vec<(Arc<Table>, RecordBatch)>,
     ) -> Result<(), IngestError> {
-        let (rows, bytes) = self.shape(rows).await?;
+        let (rows, bytes) = self.shape(rows).boxed().await?;
         if rows.is_empty() {
             return Ok(());
         }
@@ -205,7 +205,7 @@ impl Ingester {
         rows: Vec<(Arc<Table>, RecordBatch)>,
         offsets: Offsets,
     ) -> Result<(), IngestError> {
-        let (rows, bytes) = self.shape(rows).await?;
+        let (rows, bytes) = self.shape(rows).boxed().await?;
         // Held to the end: should it be replaced meanwhile, its log refuses the rows.
         let generation = self.generation();
         if generation.writer() != writer || generation.is_fenced() {
@@ -292,13 +292,13 @@ impl Ingester {
             return Err(ForwardError::NotTaken(problem));
         }
         let Forward { tenant, name, .. } = &forward;
-        let table = self.dependencies.catalog.table(tenant, name).await;
+        let table = self.dependencies.catalog.table(tenant, name).boxed().await;
         let table = table.map_err(|e| not_taken(e.into()))?;
         let Some(table) = table.filter(|table| table.id() == forward.table) else {
             let problem = format!("{tenant}.{name} is not the table {}", forward.table);
             return Err(ForwardError::NotTaken(problem));
         };
-        let batch = conformed(&table, forward.rows).await.map_err(not_taken)?;
+        let batch = conformed(&table, forward.rows).boxed().await.map_err(not_taken)?;
         drop(opening);
         let bytes = bytes_of(slice::from_ref(&batch));
         let mark = Mark::ForwardedBatch(forward.batch);
@@ -344,7 +344,7 @@ impl Ingester {
     /// # Errors
     /// When the store or a commit failed; the rows stay durable and are flushed later.
     pub async fn flush(&self) -> Result<(), IngestError> {
-        self.generation().flush_all().await
+        self.generation().flush_all().boxed().await
     }
 
     /// The writer of this process, now.
