@@ -233,12 +233,18 @@ impl Scope<'_> {
                     _ => cased(&regex),
                 };
                 let matches = functions::match_words(expr(), &lowered);
-                let is_part =
-                    part.chars().count() >= PART_MIN && part.chars().all(char::is_alphanumeric);
-                match is_part {
+                let is_within_a_word = !part.is_empty() && part.chars().all(char::is_alphanumeric);
+                let has_part = || expr().ilike(lit(format!("%{part}%")));
+                match pattern {
+                    // No word more is asked for than one with this part.
+                    Pattern::Wildcard(text) if is_within_a_word && *text == format!("*{part}*") => {
+                        has_part()
+                    }
                     // For the index, which knows parts of words.
-                    true => expr().ilike(lit(format!("%{part}%"))).and(matches),
-                    false => matches,
+                    _ if is_within_a_word && part.chars().count() >= PART_MIN => {
+                        has_part().and(matches)
+                    }
+                    _ => matches,
                 }
             }
             (Kind::Keyword, Pattern::Prefix(text)) if !any_case => {

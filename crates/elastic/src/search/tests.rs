@@ -171,6 +171,7 @@ async fn queries_find_what_they_say() {
         (json!({"term": {"ok": "false"}}), numbers(|n| status(n) >= 400)),
         (json!({"wildcard": {"http.path": {"value": "/?o*"}}}), numbers(|n| path(n) == "/login")),
         (json!({"wildcard": {"message": "LOG?n"}}), numbers(|n| path(n) == "/login")),
+        (json!({"wildcard": {"message": "*OGi*"}}), numbers(|n| path(n) == "/login")),
         (json!({"prefix": {"host": "h"}}), numbers(|n| n % 7 != 0)),
         (
             json!({"regexp": {"host": "h[12]"}}),
