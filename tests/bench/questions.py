@@ -13,6 +13,8 @@ from corpora import NEEDLE
 
 SAMPLE = 4000
 LITERALS = 5
+# Letters that are no part of an id.
+WORD = "(?<![a-zA-Z0-9])[a-zA-Z]{4,}(?![a-zA-Z0-9])"
 # Words that are counted in the whole file, to find rare ones.
 CANDIDATES = 200
 
@@ -28,14 +30,15 @@ class Literals:
         self.hours = hours(times[0], times[-1])
         count = collections.Counter(r["service"] for r in records if r.get("service"))
         self.services = [name for name, _ in count.most_common(LITERALS)]
-        words = collections.Counter(w for m in messages for w in set(re.findall("[a-zA-Z]{4,}", m)))
+        words = collections.Counter(w for m in messages for w in set(re.findall(WORD, m)))
         frequent = [w for w, _ in words.most_common(2 * LITERALS)]
         self.pairs = list(zip(frequent[::2], frequent[1::2]))
-        self.uncommon = spread(sorted(w for w, n in words.items() if n == 1))
+        self.uncommon_words = sorted(w for w, n in words.items() if n == 1)
+        self.uncommon = spread(self.uncommon_words)
         tokens = collections.Counter(w for m in messages for w in set(re.findall("[a-zA-Z0-9]{6,}", m)))
         once = sorted(w for w, n in tokens.items() if n == 1)
         self.ids = spread([w for w in once if re.search("[0-9]", w)])
-        self.rare = rarest(path, [NEEDLE, *once[:: max(1, len(once) // CANDIDATES)]])
+        self.rare = rarest(path, [NEEDLE, *self.uncommon_words[:: max(1, len(self.uncommon_words) // CANDIDATES)]])
         traces = sorted({r["trace_id"] for r in records if r.get("trace_id")})
         self.traces = spread(traces)
 

@@ -16,7 +16,7 @@ pub struct EncoderSettings {
 
 impl Default for EncoderSettings {
     fn default() -> Self {
-        Self { row_group_rows_max: 128 << 10, page_rows_max: 16 << 10, zstd_level: 1 }
+        Self { row_group_rows_max: 128 << 10, page_rows_max: 8 << 10, zstd_level: 1 }
     }
 }
 

@@ -139,8 +139,12 @@ const ALL_FIELDS: RecordFields = RecordFields {
 
 fn kafka_batches(bytes: &[u8]) {
     with_context(|context| {
-        let context =
-            RecordsContext { decode: *context, partition: 3, fields: ALL_FIELDS, bytes_max: 1 << 20 };
+        let context = RecordsContext {
+            decode: *context,
+            partition: 3,
+            fields: ALL_FIELDS,
+            bytes_max: 1 << 20,
+        };
         // As it is, and with the checksum that the bytes should have: so that what is behind is reached.
         let mut repaired = bytes.to_vec();
         if let Some(covered) = repaired.get(CHECKED_FROM..) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use futures::{FutureExt, StreamExt};
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use loglake_model::{Clock, Offsets, SegmentSeq, TableId, TableName, TenantName, WriterId, shape};
 use loglake_table::{Catalog, Table};
 use loglake_wal::Mark;

@@ -155,7 +155,8 @@ pub(super) fn epoch(text: &str, nanos_per_unit: i64) -> Option<i64> {
 /// The number of units with as many decimals as it has.
 pub(super) fn write_epoch(nanos: i64, nanos_per_unit: u64) -> String {
     let sign = if nanos < 0 { "-" } else { "" };
-    let (whole, rest) = (nanos.unsigned_abs() / nanos_per_unit, nanos.unsigned_abs() % nanos_per_unit);
+    let (whole, rest) =
+        (nanos.unsigned_abs() / nanos_per_unit, nanos.unsigned_abs() % nanos_per_unit);
     if rest == 0 {
         return format!("{sign}{whole}");
     }

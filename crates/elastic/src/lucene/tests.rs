@@ -141,7 +141,10 @@ fn simple_texts_never_fail() {
         simple_query_string(text, &Options { flags, ..options(Operator::Or) })
     };
     assert_eq!(with("NONE", "a + -b*"), w("a + -b*"));
-    assert_eq!(with("WHITESPACE|NOT", "-a"), both(Bool { must_not: vec![w("a")], ..Bool::default() }));
+    assert_eq!(
+        with("WHITESPACE|NOT", "-a"),
+        both(Bool { must_not: vec![w("a")], ..Bool::default() })
+    );
     assert_eq!(with("WHITESPACE|NOT", "a|b*"), w("a|b*"));
     assert_eq!(with("ALL", "a | b"), simple("a | b"));
     assert!(Flags::parse("SOME").is_err());

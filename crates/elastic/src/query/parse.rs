@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{Bool, Edits, Fuzziness, Minimum, Operator, Pattern, Query, Range, Words};
-use crate::object::{Object, scalar_text};
 use crate::lucene::Flags;
+use crate::object::{Object, scalar_text};
 use crate::{ElasticError, lucene};
 
 /// Levels of queries within each other.

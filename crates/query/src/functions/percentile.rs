@@ -90,7 +90,14 @@ struct Percentiles {
 
 struct Group {
     digest: TDigest,
-    collected: Vec<f64>,
+    /// As integers in the order of the values, which are sorted faster.
+    collected: Vec<i64>,
+}
+
+/// The bits of doubles as integers that have the order of `f64::total_cmp`, and back: the magnitude of
+/// negative ones is turned round.
+const fn in_order(bits: i64) -> i64 {
+    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }
 
 impl Group {
@@ -99,7 +106,7 @@ impl Group {
     }
 
     fn add(&mut self, value: f64) {
-        self.collected.push(value);
+        self.collected.push(in_order(value.to_bits().cast_signed()));
         if self.collected.len() == COLLECTED_MAX {
             self.digest_collected();
         }
@@ -107,8 +114,10 @@ impl Group {
 
     fn digest_collected(&mut self) {
         if !self.collected.is_empty() {
-            self.collected.sort_unstable_by(f64::total_cmp);
-            self.digest = self.digest.merge_sorted_f64(&self.collected);
+            self.collected.sort_unstable();
+            let sorted =
+                self.collected.iter().map(|key| f64::from_bits(in_order(*key).cast_unsigned()));
+            self.digest = self.digest.merge_sorted_f64(&sorted.collect::<Vec<_>>());
             self.collected.clear();
         }
     }

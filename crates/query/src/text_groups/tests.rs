@@ -19,7 +19,8 @@ fn table(texts: usize) -> MemTable {
     let schema = Arc::new(Schema::new(fields.to_vec()));
     let batch = |from: usize| {
         let rows = from..from + 5_000;
-        let text = |row: usize| match (row * 7_919) % texts {
+        // Each a few times in a row, as in sorted files.
+        let text = |row: usize| match (row / 3 * 7_919) % texts {
             0 => None,
             n if n % 3 == 0 => Some(format!("a text that is longer than its view {n}")),
             n => Some(format!("short {n}")),

@@ -68,12 +68,17 @@ impl Texts {
     pub(super) fn groups_of(&mut self, rows: &StringViewArray, groups: &mut Vec<usize>) {
         self.batch += 1;
         groups.reserve(rows.len());
-        match rows.nulls() {
-            None => groups.extend((0..rows.len()).map(|row| self.number(rows, row))),
-            Some(nulls) => groups.extend((0..rows.len()).map(|row| match nulls.is_valid(row) {
-                true => self.number(rows, row),
-                false => self.number_of_null(),
-            })),
+        // Files are sorted by service and level: of such a column most rows have the text of the one before.
+        let (mut last_view, mut last) = (None, 0);
+        for (row, view) in rows.views().iter().enumerate() {
+            if rows.is_null(row) {
+                groups.push(self.number_of_null());
+                continue;
+            }
+            if last_view != Some(*view) {
+                (last_view, last) = (Some(*view), self.number(rows, row));
+            }
+            groups.push(last);
         }
     }
 
