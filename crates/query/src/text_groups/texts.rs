@@ -69,16 +69,21 @@ impl Texts {
         self.batch += 1;
         groups.reserve(rows.len());
         // Files are sorted by service and level: of such a column most rows have the text of the one before.
-        let (mut last_view, mut last) = (None, 0);
-        for (row, view) in rows.views().iter().enumerate() {
-            if rows.is_null(row) {
-                groups.push(self.number_of_null());
-                continue;
+        let (mut last_view, mut last) = (0, None);
+        let mut number = |texts: &mut Self, row: usize, view: u128| match last {
+            Some(last) if view == last_view => last,
+            _ => {
+                last_view = view;
+                *last.insert(texts.number(rows, row))
             }
-            if last_view != Some(*view) {
-                (last_view, last) = (Some(*view), self.number(rows, row));
-            }
-            groups.push(last);
+        };
+        let views = rows.views().iter().enumerate();
+        match rows.nulls() {
+            None => groups.extend(views.map(|(row, view)| number(self, row, *view))),
+            Some(nulls) => groups.extend(views.map(|(row, view)| match nulls.is_valid(row) {
+                true => number(self, row, *view),
+                false => self.number_of_null(),
+            })),
         }
     }
 
