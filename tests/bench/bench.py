@@ -10,10 +10,11 @@ records) as further sections; or writes such a fragment itself.
 
 Times of one run are to be read as ratios: the machine is shared and its speed drifts. Load is CPU of the
 whole server (loglake, over HTTP, synced, committed, indexed) or of the process that loads (the others, in
-process: no HTTP, no fsync). Each question is asked once cold (a fresh process, its files dropped from the
-page cache), then warm, with another literal each time; answers are compared.
+process: no HTTP, no fsync). Each question is asked warm, with another literal each time, the systems in turns,
+and once cold (a fresh process, its files dropped from the page cache); answers are compared.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -31,38 +32,81 @@ ROUNDS = 15
 SYSTEMS = ["loglake", *PEERS]
 
 
-def measure(ask, asked):
-    """Seconds of the median of warm rounds over the literals, and the answer to each literal."""
-    given = [ask(sql)[1] for sql in asked]
-    times = [ask(asked[n % len(asked)])[0] for n in range(max(ROUNDS, len(asked)))]
-    return statistics.median(times), given
+class LoadedLake(Lake):
+    """loglake with the records."""
+
+    def __init__(self, binary, work, source):
+        super().__init__(binary, work)
+        self.source = source
+
+    def fill(self):
+        rows = self.load(self.source)
+        return {"rows": rows, "cpu": self.cpu_seconds(), "memory": self.peak_memory_mb(), "bytes": self.bytes_of_tables()}
 
 
-def loglake(binary, source, work, asked):
-    with Lake(binary, work) as lake:
-        rows = lake.load(source)
-        figures = {"rows": rows, "cpu": lake.cpu_seconds(), "memory": lake.peak_memory_mb()}
-        figures["bytes"] = lake.bytes_of_tables()
-        warm = [measure(lake.timed, each) for each in asked]
-    cold = []
-    for each in asked:
-        drop_from_page_cache(work)
-        with Lake(binary, work) as lake:
-            cold.append(lake.timed(each[0])[0])
-    return figures | {"warm": [t for t, _ in warm], "answers": [a for _, a in warm], "cold": cold}
+class LoadedPeer(Peer):
+    def __init__(self, name, work, source):
+        super().__init__(name, work)
+        self.source = source
+
+    def fill(self):
+        return self.load(self.source)
+
+    def hang_up(self):
+        """There is no connection."""
 
 
-def peer(name, source, work, asked):
-    with Peer(name, work) as process:
-        figures = process.load(source)
-        warm = [measure(process.timed, each) for each in asked]
-    cold = []
-    for each in asked:
-        drop_from_page_cache(work)
-        with Peer(name, work) as process:
-            process.open()
-            cold.append(process.timed(each[0])[0])
-    return figures | {"warm": [t for t, _ in warm], "answers": [a for _, a in warm], "cold": cold}
+def system(name, binary, work, source):
+    return LoadedLake(binary, work, source) if name == "loglake" else LoadedPeer(name, work, source)
+
+
+def warm(systems, asked):
+    """Of each system the answers to a question's literals, and the median of its rounds in seconds. The
+    systems take turns, so that what the machine does beside meets all of them."""
+    given, times = {}, {name: [] for name in systems}
+    for name, one in systems.items():
+        one.hang_up()
+        given[name] = [one.timed(sql)[1] for sql in asked[name]]
+    for n in range(max(ROUNDS, *map(len, asked.values()))):
+        for name, one in systems.items():
+            times[name].append(one.timed(asked[name][n % len(asked[name])])[0])
+    return given, {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def cold(name, binary, work, sql):
+    """Seconds in a fresh process, the files dropped from the page cache."""
+    drop_from_page_cache(work)
+    with Lake(binary, work) if name == "loglake" else Peer(name, work) as one:
+        if name != "loglake":
+            one.open()
+        return one.timed(sql)[0]
+
+
+def measured(options, names, texts):
+    """The figures of each system: `texts` has the literals' texts of each question. All are loaded, then asked
+    in turns, then asked cold."""
+    figures, works = {}, {}
+    with contextlib.ExitStack() as stack:
+        systems = {}
+        for name in texts:
+            print(f"{name}: loading", file=sys.stderr, flush=True)
+            works[name] = work = options.work / name
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(parents=True)
+            systems[name] = stack.enter_context(system(name, options.bin, work, options.input))
+            figures[name] = systems[name].fill() | {"warm": [], "answers": [], "cold": []}
+        for n, question in enumerate(names):
+            print(question, file=sys.stderr, flush=True)
+            given, times = warm(systems, {name: texts[name][n] for name in texts})
+            for name in texts:
+                figures[name]["answers"].append(given[name])
+                figures[name]["warm"].append(times[name])
+    for name, work in works.items():
+        print(f"{name}: asked cold", file=sys.stderr, flush=True)
+        figures[name]["cold"] = [cold(name, options.bin, work, literals[0]) for literals in texts[name]]
+        shutil.rmtree(work, ignore_errors=True)
+    (options.work / "figures.json").write_text(json.dumps(figures, indent=1, default=str))
+    return figures
 
 
 def table(figures, asked):
@@ -88,8 +132,9 @@ Written by `make bench`. {rows:,} records, {megabytes:,.0f} MB of NDJSON, loaded
 
 loglake's records went over HTTP, were synced to disk before each acknowledgement, and are committed to a Delta
 table and indexed at the end; the others read the file themselves, in process, and sync nothing. Each question
-is asked once cold (a fresh process, its files dropped from the page cache), then warm, with other literals each
-time (median of {rounds}); loglake over HTTP, the others in process. No system answers from a kept result.
+is asked warm, with other literals each time, the systems in turns (median of {rounds}); then once cold (a fresh
+process, its files dropped from the page cache); loglake over HTTP, the others in process. No system answers from
+a kept result.
 {differences}
 
 {table}
@@ -125,16 +170,8 @@ def main():
     a = p.parse_args()
     fragments = [pathlib.Path(name).read_text() for name in a.fragments.split(",")] if a.fragments else []
     asked = questions(Literals(a.input))
-    figures = {}
-    for name in a.systems.split(","):
-        work = a.work / name
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        print(f"{name}: loading, then asking", file=sys.stderr, flush=True)
-        texts = [q.asked(name.split("-")[0]) for q in asked]
-        figures[name] = loglake(a.bin, a.input, work, texts) if name == "loglake" else peer(name, a.input, work, texts)
-        shutil.rmtree(work, ignore_errors=True)
-        (a.work / "figures.json").write_text(json.dumps(figures, indent=1, default=str))
+    texts = {name: [q.asked(name.split("-")[0]) for q in asked] for name in a.systems.split(",")}
+    figures = measured(a, [q.name for q in asked], texts)
     different = answers.differences(figures, asked)
     print(table(figures, asked))
     if a.out:
