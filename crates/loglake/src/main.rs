@@ -19,6 +19,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Plans are walked recursively: room for the longest chain of operators that a query may have, in a build
+/// that is not optimised. Only what is used of it takes memory.
+const STACK_BYTES: usize = 32 << 20;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -36,5 +40,6 @@ fn start_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider was installed already"))?;
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    Ok(runtime.enable_all().thread_stack_size(STACK_BYTES).build()?)
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::execution::SessionState;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use loglake_model::TableName;
 
 use crate::QueryError;
@@ -14,8 +16,13 @@ use crate::dialect::LakeDialect;
 /// Levels of nesting in a statement: deeper ones are refused before they fill the stack.
 const NESTING_MAX: usize = 50;
 
+/// Operators that join, `AND`, `UNION`, `+`, in one statement: each may be a level of its plan, and what walks
+/// plans is recursive. The threads of the binary have stacks for so many.
+const JOINED_MAX: usize = 1_000;
+
 /// The one statement of a text; a semicolon may end it.
 pub(crate) fn parse(sql: &str) -> Result<Statement, QueryError> {
+    check_joined(sql)?;
     let parser = DFParserBuilder::new(sql).with_dialect(&LakeDialect);
     let mut statements = parser.with_recursion_limit(NESTING_MAX).build()?.parse_statements()?;
     match (statements.pop_front(), statements.len()) {
@@ -24,6 +31,42 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, QueryError> {
             Err(QueryError::invalid(format!("one statement at a time, not {}", more + 1)))
         }
         (None, _) => Err(QueryError::invalid("there is no statement in the query")),
+    }
+}
+
+fn check_joined(sql: &str) -> Result<(), QueryError> {
+    // What is no token is for the parser to say.
+    let tokens = Tokenizer::new(&LakeDialect, sql).tokenize().unwrap_or_default();
+    let joined = tokens.iter().filter(|token| joins(token)).count();
+    if joined <= JOINED_MAX {
+        return Ok(());
+    }
+    Err(QueryError::invalid(format!(
+        "a statement has at most {JOINED_MAX} of AND, OR, UNION, +, … and this one has {joined}: \
+         many values fit into one IN (…)"
+    )))
+}
+
+fn joins(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => matches!(
+            word.keyword,
+            Keyword::AND
+                | Keyword::OR
+                | Keyword::NOT
+                | Keyword::UNION
+                | Keyword::EXCEPT
+                | Keyword::INTERSECT
+                | Keyword::JOIN
+        ),
+        Token::Plus
+        | Token::Minus
+        | Token::Mul
+        | Token::Div
+        | Token::Mod
+        | Token::StringConcat
+        | Token::DoubleColon => true,
+        _ => false,
     }
 }
 
@@ -67,6 +110,17 @@ mod tests {
         let named = Named::in_statement(&state, &parse(sql).unwrap()).unwrap();
         let tables = named.tables.iter().map(ToString::to_string).collect();
         (tables, named.views.into_iter().collect(), named.everything)
+    }
+
+    #[test]
+    fn endless_chains_are_refused() {
+        for (part, joined) in [(" and a", 1_001), (" union all select 1", 1_001), (" + 1", 1_001)] {
+            let sql = format!("select 1{}", part.repeat(joined));
+            let refused = parse(&sql).unwrap_err().to_string();
+            assert!(refused.contains("has 1001"), "{refused}");
+        }
+        let listed = "1,".repeat(50_000);
+        assert!(parse(&format!("select 1 in ({listed}1) and -1 < 2")).is_ok());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod ingest;
 mod metadata;
+pub(crate) mod rows;
 mod service;
 mod statement;
 

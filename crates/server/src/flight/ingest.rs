@@ -10,17 +10,16 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
-use arrow_flight::decode::FlightRecordBatchStream;
-use arrow_flight::error::FlightError;
 use arrow_flight::sql::server::PeekableFlightDataStream;
 use arrow_flight::sql::{CommandStatementIngest, TableExistsOption, TableNotExistOption};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use loglake_model::{ErrorKind, TableName};
 use loglake_receive::{DecodeContext, Decoded, decode_ndjson};
 use loglake_table::Table;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
+use super::rows;
 use crate::doors::OpenDoors;
 use crate::failure::Failure;
 use crate::http::off_thread;
@@ -39,12 +38,11 @@ pub(super) async fn ingest(
 ) -> Result<i64, Failure> {
     let key = Key::of(&metadata.into_headers())?;
     let table = target(doors, command).await?;
-    let messages = messages.map_err(|status| FlightError::Tonic(Box::new(status)));
-    let mut batches = FlightRecordBatchStream::new_from_flight_data(messages);
+    let mut batches = rows::batches(messages);
     let started = Instant::now();
     let (mut held, mut text, mut rows) = (vec![], vec![], 0);
     while let Some(batch) = batches.next().await {
-        let batch = batch.map_err(|e| Failure::invalid(format!("the rows cannot be read: {e}")))?;
+        let batch = batch.map_err(|status| Failure::invalid(status.message()))?;
         let count = batch.num_rows() as u64;
         let (lines, decoded) = decoded(doors, &table, batch, rows + 1).await?;
         if let Some(refused) = decoded.rejections.first() {

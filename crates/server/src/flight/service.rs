@@ -5,7 +5,6 @@ use std::pin::Pin;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::ipc::writer::IpcWriteOptions;
-use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::encode::{DictionaryHandling, FlightDataEncoderBuilder};
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_server::FlightService;
@@ -32,7 +31,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::statement::Statement;
-use super::{ingest, metadata};
+use super::{ingest, metadata, rows};
 use crate::doors::OpenDoors;
 use crate::failure::Failure;
 use crate::metrics::QueryDoor;
@@ -254,9 +253,7 @@ impl FlightSqlService for FlightSql {
         request: Request<PeekableFlightDataStream>,
     ) -> Result<DoPutPreparedStatementResult, Status> {
         let statement = Statement::from_handle(&query.prepared_statement_handle)?;
-        let messages = request.into_inner().map_err(|status| FlightError::Tonic(Box::new(status)));
-        let rows = FlightRecordBatchStream::new_from_flight_data(messages);
-        let rows: Vec<RecordBatch> = rows.try_collect().await?;
+        let rows: Vec<RecordBatch> = rows::batches(request.into_inner()).try_collect().await?;
         let [rows] = rows.as_slice() else {
             let message = format!("bound parameters come in one batch, not in {}", rows.len());
             return Err(Status::invalid_argument(message));

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow_flight::decode::FlightRecordBatchStream;
-use arrow_flight::error::FlightError;
 use arrow_flight::sql::Any;
 use arrow_flight::sql::server::PeekableFlightDataStream;
 use arrow_flight::{Action, PutResult};
@@ -21,6 +19,7 @@ use super::wire::{
     STANDING_ACTION, StandingMessage, from_json, to_json,
 };
 use crate::doors::{OpenDoors, Readiness};
+use crate::flight::rows;
 
 /// How often an ingester says how it is.
 const STANDING_EVERY: Duration = Duration::from_millis(200);
@@ -92,12 +91,7 @@ pub(crate) async fn do_put(
 
 /// All rows of a put, in one batch.
 async fn rows(messages: PeekableFlightDataStream) -> Result<RecordBatch, Status> {
-    let messages = messages.map_err(|status| FlightError::Tonic(Box::new(status)));
-    let mut decoded = FlightRecordBatchStream::new_from_flight_data(messages);
-    let mut batches = vec![];
-    while let Some(batch) = decoded.next().await {
-        batches.push(batch?);
-    }
+    let batches: Vec<RecordBatch> = rows::batches(messages).try_collect().await?;
     let [first, rest @ ..] = batches.as_slice() else {
         return Err(Status::invalid_argument("a put without rows"));
     };
