@@ -339,11 +339,11 @@ def test_a_mistake_in_sql_says_where(lake, sql, place):
         assert (error.get("line"), error.get("column")) == place, error
 
 
-@pytest.mark.parametrize("part", [" AND n = 1", " OR message = 'm'", " + 1 > 0 AND TRUE", " UNION ALL SELECT 1"])
+@pytest.mark.parametrize("part", [" AND n = 1", " OR message = 'm'", " + 0", " UNION ALL SELECT 1"])
 def test_sql_in_long_chains(lake, part):
     """Longer than a stack goes is refused; what is not refused is answered."""
     lake.client.store("chained", [{"n": 1, "message": "m"}])
-    for count in (200, 480, 20_000):
+    for count in (250, 20_000):
         answer = lake.client.try_sql(f"SELECT count(*) FROM chained WHERE n > 0{part * count}")
         assert answer.status == (400 if count > 1_000 else 200), answer.body[:500]
         assert count < 1_000 or "at most" in answer.json()["error"]["message"]
