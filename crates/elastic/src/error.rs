@@ -67,6 +67,14 @@ impl ElasticError {
         }
     }
 
+    pub fn invalid_index_name(index: &str) -> Self {
+        Self::Request {
+            kind: ErrorKind::Invalid,
+            error_type: "invalid_index_name_exception",
+            reason: format!("Invalid index name [{index}], must not start with '_'."),
+        }
+    }
+
     /// A scroll or a point in time that is none of loglake's or has run out.
     pub fn context_missing(reason: impl Into<String>) -> Self {
         Self::Request {

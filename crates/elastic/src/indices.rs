@@ -26,7 +26,8 @@ impl Default for IndexOptions {
 /// Empty when patterns match nothing and that is allowed.
 ///
 /// # Errors
-/// `index_not_found_exception` for a name that is no table.
+/// `index_not_found_exception` for a name that is no table; `invalid_index_name_exception` for one that
+/// none can have.
 pub fn resolve(
     expression: &str,
     tables: &BTreeSet<TableName>,
@@ -55,6 +56,7 @@ pub fn resolve(
         }
         match tables.iter().find(|table| table.as_str() == name) {
             Some(table) => drop(found.insert(table)),
+            None if name.starts_with('_') => return Err(ElasticError::invalid_index_name(&name)),
             None if options.ignore_unavailable => {}
             None => return Err(ElasticError::index_not_found(&name)),
         }
@@ -154,6 +156,8 @@ mod tests {
         let error = named("logs,nosuch", usual).unwrap_err();
         assert_eq!((error.status(), error.error_type()), (404, "index_not_found_exception"));
         assert_eq!(error.to_string(), "no such index [nosuch]");
+        let error = named("_nosuch", usual).unwrap_err();
+        assert_eq!((error.status(), error.error_type()), (400, "invalid_index_name_exception"));
         let lenient = IndexOptions { ignore_unavailable: true, ..usual };
         assert_eq!(named("logs,nosuch", lenient).unwrap(), ["logs"]);
         let strict = IndexOptions { allow_no_indices: false, ..usual };

@@ -7,13 +7,14 @@
 //! groups put together: here, or in the plan where it cuts groups off.
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
     Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr, WindowFunctionDefinition,
-    lit, when,
+    cast, lit, when,
 };
 
 use super::grouping::{Cut, GroupKey, PageSort};
@@ -228,19 +229,20 @@ impl<'a> Level<'a> {
         }
         let sorts = self.sorts(order, own);
         let counted = when(is_bucket.clone(), col("n")).end()?;
-        plan = plan.window(vec![over(sum(counted), around)?.alias("all")])?;
+        let mut windows = vec![over(sum(counted), around)?.alias("all")];
         if self.chain.len() > 1 {
-            // In a node of their own: of keys that are never null `all` is the same as `up`, and DataFusion
-            // does not plan a node that has an expression twice.
-            let mut windows = vec![over(sum(col("n")), around)?.alias("up")];
+            // As doubles: of keys that are never null this would be the same as `all`, and DataFusion does
+            // not plan a window that is there twice.
+            let all = sum(cast(col("n"), DataType::Float64));
+            windows.push(over(all, around)?.alias("up"));
             for (at, state) in
                 self.states.iter().enumerate().filter(|(_, state)| state.fold.merges())
             {
                 let parts = state.fold.of_parts(col(&format!("s{at}")));
                 windows.push(over(parts, around)?.alias(format!("u{at}")));
             }
-            plan = plan.window(windows)?;
         }
+        plan = plan.window(windows)?;
         if around.is_empty() {
             // The group of rows without a term comes first, for what the nodes before it need.
             let mut first = vec![is_bucket.sort(true, false)];

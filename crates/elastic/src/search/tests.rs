@@ -251,7 +251,7 @@ async fn hits_are_the_newest_records_as_they_came() {
     assert_eq!(hit["_source"], json!({"http": {"status": 404, "path": "/login"}}));
     assert_eq!(
         hit["fields"],
-        json!({"tags": ["a", "b"], "log.level": ["warn"], "@timestamp": ["1793535000"]})
+        json!({"tags": ["a", "b"], "log.level": ["warn"], "@timestamp": ["1793535000.000000035"]})
     );
     assert_eq!(hit["sort"], json!([FIRST + 5 * STEP + 35, 5]));
     assert_eq!(hit["_version"], 1);

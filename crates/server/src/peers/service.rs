@@ -9,7 +9,7 @@ use arrow::compute::concat_batches;
 use arrow_flight::sql::Any;
 use arrow_flight::sql::server::PeekableFlightDataStream;
 use arrow_flight::{Action, PutResult};
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{Stream, TryStreamExt, stream};
 use loglake_ingest::{Forward, ForwardError, Ingester, Standing};
 use tokio::time::{MissedTickBehavior, interval};
 use tonic::Status;
