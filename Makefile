@@ -11,7 +11,7 @@ DATA ?= $(CURDIR)/lake-data
 
 TESTS_KAFKA := cd tests && LOGLAKE_BIN=$(BIN) $(PYTHON)
 
-.PHONY: help run build test lint unit e2e servers cluster bench bench-corpora bench-growth bench-cold bench-ways bench-elastic bench-quick fuzz-decoder kill storm visible ack recovery sim docs clean-data setup kafka demo-kafka storm-kafka
+.PHONY: help run build test lint unit e2e servers cluster bench bench-corpora bench-growth bench-cold bench-ways bench-elastic bench-quick fuzz fuzz-decoder kill storm visible ack recovery sim docs clean-data setup kafka demo-kafka storm-kafka
 
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -101,6 +101,9 @@ fuzz-decoder: setup ## Bytes that reach ever more of DECODER (crates/fuzz lists 
 	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/crates/fuzz/instrumented.sh cargo build --release --bin loglake-fuzz --features loglake-fuzz/libfuzzer
 	cd $(CACHE)/fuzz && LOGLAKE_FUZZ=$(DECODER) $(CARGO_TARGET_DIR)/release/loglake-fuzz $(DECODER) \
 	  -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
+
+fuzz: build $(PACKAGES) ## Changed requests to the doors of a running server, SECONDS each: [DOOR=kafka,sql] [SEED=n]
+	cd tests && LOGLAKE_BIN=$(BIN) $(PYTHON) -m fuzz --seconds $(or $(SECONDS),600) $(if $(DOOR),--door $(DOOR)) $(if $(SEED),--seed $(SEED))
 
 SEEDS ?= 200
 FROM ?= 0
