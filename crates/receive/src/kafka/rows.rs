@@ -1,5 +1,7 @@
 //! Records to rows: a JSON object as `_bulk` takes it, anything else as a line of text.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use loglake_model::{NameForm, Timestamp};
@@ -123,6 +125,21 @@ pub(super) struct Rows<'c> {
     arrival: Timestamp,
 }
 
+/// The same JSON text without line breaks: outside of strings they are white space, and what is kept of a
+/// payload as it came is shown as a line. Within strings they are a mistake, and stay one.
+fn on_one_line(json: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr2(b'\n', b'\r', json).is_none() {
+        return Cow::Borrowed(json);
+    }
+    let (mut is_string, mut is_escaped) = (false, false);
+    let byte = |byte: &u8| {
+        is_string ^= *byte == b'"' && !is_escaped;
+        is_escaped = is_string && *byte == b'\\' && !is_escaped;
+        if !is_string && matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }
+    };
+    Cow::Owned(json.iter().map(byte).collect())
+}
+
 impl<'c> Rows<'c> {
     pub(super) fn new(context: &DecodeContext<'c>, format: Format) -> Self {
         Self { batch: BatchBuilder::new(context), format, arrival: context.arrival }
@@ -162,7 +179,7 @@ impl<'c> Rows<'c> {
     ) -> Result<(), RecordError> {
         self.batch.set_arrival(self.time(record));
         let extra = beside.iter().map(|(name, value)| (name.as_str(), value.as_field()));
-        self.batch.try_json(extra, payload)
+        self.batch.try_json(extra, &on_one_line(payload))
     }
 
     pub(super) fn add_text(&mut self, line: u64, beside: &BesideFields, record: &Record<'_>) {

@@ -162,6 +162,22 @@ fn what_is_asked_for_stands_beside_the_payload() {
 }
 
 #[test]
+fn a_payload_over_several_lines_is_one_row() {
+    let pretty = "{\n  \"message\": \"a \\\"b\\\\\",\r\n  \"list\": [\n 1,\n 2\n]\n}";
+    let shown = rendered(&packed(&[record(0, pretty)], Compression::None), RecordFields::default());
+    assert_eq!(shown.len(), 1);
+    let row: serde_json::Value = serde_json::from_str(&shown[0]).unwrap();
+    assert_eq!((&row["message"], &row["list"]), (&"a \"b\\".into(), &serde_json::json!([1, 2])));
+    // A line break within a string is no JSON: the payload is a text.
+    let broken = rendered(
+        &packed(&[record(0, "{\"message\": \"a\nb\"}")], Compression::None),
+        RecordFields::default(),
+    );
+    let row: serde_json::Value = serde_json::from_str(&broken[0]).unwrap();
+    assert!(row["message"].as_str().unwrap().starts_with("{\"message"), "{row}");
+}
+
+#[test]
 fn a_record_past_a_limit_is_named() {
     let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100), "]".repeat(100));
     let late = r#"{"timestamp":"3000-01-01T00:00:00Z"}"#;
