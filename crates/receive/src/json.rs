@@ -5,11 +5,13 @@
 //! so unescaping them later cannot fail. Numbers stay text until somebody needs their value.
 
 mod number;
+mod one_line;
 mod string;
 #[cfg(test)]
 mod tests;
 
 pub use number::{INT_EXACT_MAX, Number};
+pub use one_line::on_one_line;
 pub(crate) use string::unescape;
 pub use string::{JsonStr, write_string};
 

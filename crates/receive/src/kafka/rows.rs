@@ -1,14 +1,12 @@
 //! Records to rows: a JSON object as `_bulk` takes it, anything else as a line of text.
 
-use std::borrow::Cow;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use loglake_model::{NameForm, Timestamp};
 
 use super::batch::{Batch, Record};
 use super::{KafkaError, Producer, RECORDS_MAX, Reader};
-use crate::json::Problem;
+use crate::json::{Problem, on_one_line};
 use crate::record::{BatchBuilder, RecordError};
 use crate::text::{Context, Detected, Format, Value, as_utc, detect, parse};
 use crate::{DecodeContext, Decoded, FieldValue};
@@ -125,21 +123,6 @@ pub(super) struct Rows<'c> {
     arrival: Timestamp,
 }
 
-/// The same JSON text without line breaks: outside of strings they are white space, and what is kept of a
-/// payload as it came is shown as a line. Within strings they are a mistake, and stay one.
-fn on_one_line(json: &[u8]) -> Cow<'_, [u8]> {
-    if memchr::memchr2(b'\n', b'\r', json).is_none() {
-        return Cow::Borrowed(json);
-    }
-    let (mut is_string, mut is_escaped) = (false, false);
-    let byte = |byte: &u8| {
-        is_string ^= *byte == b'"' && !is_escaped;
-        is_escaped = is_string && *byte == b'\\' && !is_escaped;
-        if !is_string && matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }
-    };
-    Cow::Owned(json.iter().map(byte).collect())
-}
-
 impl<'c> Rows<'c> {
     pub(super) fn new(context: &DecodeContext<'c>, format: Format) -> Self {
         Self { batch: BatchBuilder::new(context), format, arrival: context.arrival }
@@ -179,6 +162,7 @@ impl<'c> Rows<'c> {
     ) -> Result<(), RecordError> {
         self.batch.set_arrival(self.time(record));
         let extra = beside.iter().map(|(name, value)| (name.as_str(), value.as_field()));
+        // What is kept of a payload as it came is shown as a line.
         self.batch.try_json(extra, &on_one_line(payload))
     }
 

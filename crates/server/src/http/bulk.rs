@@ -22,6 +22,7 @@ use axum::response::Response;
 use futures::{FutureExt, StreamExt, future, stream};
 use loglake_ingest::RequestKey;
 use loglake_model::{ErrorKind, TableName};
+use loglake_receive::json::on_one_line;
 use loglake_receive::{BulkReader, DecodeContext, Document, decode_documents};
 use loglake_table::Table;
 use serde_json::{Value, json};
@@ -90,10 +91,7 @@ pub(super) async fn one_document(
     .to_string()
     .into_bytes();
     body.push(b'\n');
-    // Within a JSON text a line break is white space: in strings it is escaped.
-    body.extend(
-        document.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }),
-    );
+    body.extend_from_slice(&on_one_line(document));
     body.push(b'\n');
     // The body is unpacked already; of the headers only the key counts.
     let mut kept = HeaderMap::new();

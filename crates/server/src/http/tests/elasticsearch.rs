@@ -178,9 +178,14 @@ async fn one_document_in_is_there() {
     // Every record has its time.
     let time = &source.json()["@timestamp"];
     assert_eq!(source.json(), json!({"@timestamp": time, "message": "a", "n": 1}));
-    let refused = call_raw(&router, "POST", "/logs/_doc", "noise").await;
-    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
-    assert_eq!(refused.json()["error"]["type"], "document_parsing_exception");
+    // A line break in a string is no JSON, and what stands behind it is no action.
+    let several = "{\"message\": \"b\n{\"create\":{}}\n{\"message\":\"c\"}";
+    for document in ["noise", "{\"message\": \"a\nb\"}", several] {
+        let refused = call_raw(&router, "POST", "/logs/_doc", document).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{document}");
+        assert_eq!(refused.json()["error"]["type"], "document_parsing_exception");
+    }
+    assert_eq!(get(&router, "/logs/_count").await.json()["count"], 1);
 }
 
 async fn call_raw(router: &Router, method: &str, path: &str, body: &str) -> Answer {
