@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import collections
 import datetime
-import glob
 import json
 import os
 import pathlib
@@ -17,6 +16,7 @@ from client import until
 from elastic import requests
 from elasticsearch import BadRequestError, Elasticsearch, NotFoundError, helpers
 from elasticsearch.dsl import A, Q, Search
+from servers import rsyslog
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOKEN = "a-token-for-elasticsearch"
@@ -515,18 +515,8 @@ def test_the_java_client(lake):
     ]
 
 
-def rsyslog() -> tuple[str, str] | None:
-    """The daemon and the folder of its modules, if omelasticsearch is among them."""
-    for root in (os.environ.get("LOGLAKE_RSYSLOG_ROOT", ""), ""):
-        modules = glob.glob(f"{root}/usr/lib/*/rsyslog/omelasticsearch.so")
-        daemon = shutil.which("rsyslogd", path=f"{root}/usr/sbin")
-        if modules and daemon:
-            return daemon, str(pathlib.Path(modules[0]).parent)
-    return None
-
-
 def test_rsyslog_writes(lake, tmp_path):
-    if not (found := rsyslog()):
+    if not (found := rsyslog.with_module("omelasticsearch")):
         pytest.skip("rsyslog with omelasticsearch is not installed (LOGLAKE_RSYSLOG_ROOT)")
     daemon, modules = found
     source, config = tmp_path / "in.log", tmp_path / "rsyslog.conf"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import pathlib
@@ -13,6 +12,7 @@ import time
 
 import pytest
 from client import until
+from servers import rsyslog
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
 from confluent_kafka import Consumer, Producer, TopicPartition  # noqa: E402
@@ -278,19 +278,8 @@ def test_kcat_writes_and_reads(lake):
     assert sorted(json.loads(line)["n"] for line in done.stdout.splitlines()) == list(range(20))
 
 
-def rsyslog() -> tuple[str, str] | None:
-    """The daemon and the folder of its modules, if omkafka is among them."""
-    roots = [os.environ.get("LOGLAKE_RSYSLOG_ROOT", ""), ""]
-    for root in roots:
-        modules = glob.glob(f"{root}/usr/lib/*/rsyslog/omkafka.so")
-        daemon = shutil.which("rsyslogd", path=f"{root}/usr/sbin")
-        if modules and daemon:
-            return daemon, str(pathlib.Path(modules[0]).parent)
-    return None
-
-
 def test_rsyslog_writes(lake, tmp_path):
-    if not (found := rsyslog()):
+    if not (found := rsyslog.with_module("omkafka")):
         pytest.skip("rsyslog with omkafka is not installed (LOGLAKE_RSYSLOG_ROOT)")
     daemon, modules = found
     source, config = tmp_path / "in.log", tmp_path / "rsyslog.conf"

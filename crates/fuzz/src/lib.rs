@@ -128,21 +128,12 @@ fn added(logs: &otlp::Logs<'_>) {
     });
 }
 
-const ALL_FIELDS: RecordFields = RecordFields {
-    key: true,
-    headers: true,
-    partition: true,
-    topic: true,
-    offset: true,
-    timestamp: true,
-};
-
 fn kafka_batches(bytes: &[u8]) {
     with_context(|context| {
         let context = RecordsContext {
             decode: *context,
             partition: 3,
-            fields: ALL_FIELDS,
+            fields: RecordFields::ALL,
             bytes_max: 1 << 20,
         };
         // As it is, and with the checksum that the bytes should have: so that what is behind is reached.
@@ -185,7 +176,7 @@ fn kafka_payloads(bytes: &[u8]) {
         .collect();
     with_context(|decode| {
         let context =
-            ConsumedContext { decode: *decode, topic: "topic", format, fields: ALL_FIELDS };
+            ConsumedContext { decode: *decode, topic: "topic", format, fields: RecordFields::ALL };
         let decoded = decode_consumed(&records, &context);
         shown(&decoded);
         let letters: Vec<_> = decoded

@@ -1,5 +1,6 @@
-//! The functions of SQL beyond DataFusion's: those that search texts for words, and a quicker percentile
-//! ([`percentile`]), those over `attributes` ([`attributes`]) and more over words ([`words`]). A word is a longest run of letters and digits.
+//! The functions of SQL beyond DataFusion's: those that search texts for words, here and in [`words`], those
+//! over `attributes` ([`attributes`]), and a quicker percentile ([`percentile`]). A word is a longest run of letters
+//! and digits.
 //!
 //! | | |
 //! |---|---|

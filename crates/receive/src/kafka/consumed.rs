@@ -111,14 +111,7 @@ pub fn dead_letters(
     topic: &str,
     decode: &DecodeContext<'_>,
 ) -> Decoded {
-    let fields = RecordFields {
-        key: true,
-        headers: true,
-        partition: true,
-        topic: true,
-        offset: true,
-        timestamp: true,
-    };
+    let fields = RecordFields::ALL;
     let mut rows = Rows::new(decode, crate::text::Format::Plain);
     for (consumed, reason) in letters {
         let record = consumed.record();

@@ -33,6 +33,17 @@ pub struct RecordFields {
     pub timestamp: bool,
 }
 
+impl RecordFields {
+    pub const ALL: Self = Self {
+        key: true,
+        headers: true,
+        partition: true,
+        topic: true,
+        offset: true,
+        timestamp: true,
+    };
+}
+
 /// What is known of the records beside their bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordsContext<'a> {
