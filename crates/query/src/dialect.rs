@@ -80,7 +80,6 @@ impl Dialect for LakeDialect {
         supports_group_by_expr,
         supports_interval_options,
         supports_named_fn_args_with_colon_operator,
-        supports_named_fn_args_with_expr_name,
         supports_nested_comments,
         supports_notnull_operator,
         supports_numeric_literal_underscores,

@@ -42,6 +42,7 @@ async fn an_outage_keeps_the_members_and_ends_the_duties() {
     b.register(member("b", "1")).await.unwrap();
     let both = [member("a", "1"), member("b", "1")];
     await_members(&a, &both).await;
+    await_members(&b, &both).await;
     let duty = win(&a, "compact").await;
 
     proxy.cut();
