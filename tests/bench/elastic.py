@@ -15,12 +15,13 @@ import json
 import pathlib
 import shutil
 import socket
+import statistics
 import sys
 import time
 
 import answers
 import columns
-from bench import ROUNDS, measure
+from bench import ROUNDS
 from e2e.elastic.records import WORDS
 from lake import Lake, cpu_seconds, first, peak_memory_mb, post, post_bulk, send
 from questions import Literals
@@ -67,6 +68,13 @@ class Door:
         start = time.perf_counter()
         answer = self.call("POST", SEARCH, body)
         return time.perf_counter() - start, answer
+
+
+def measure(ask, asked):
+    """Seconds of the median of warm rounds over the literals, and the answer to each literal."""
+    given = [ask(literal)[1] for literal in asked]
+    times = [ask(asked[n % len(asked)])[0] for n in range(max(ROUNDS, len(asked)))]
+    return statistics.median(times), given
 
 
 def warm(ask, questions, untimed_s):

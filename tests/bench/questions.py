@@ -17,6 +17,7 @@ LITERALS = 5
 WORD = "(?<![a-zA-Z0-9])[a-zA-Z]{4,}(?![a-zA-Z0-9])"
 # Words that are counted in the whole file, to find rare ones.
 CANDIDATES = 200
+NEEDLE_PARTS = ["quetzalcoatl", "coatl-58213"]
 
 
 class Literals:
@@ -38,17 +39,20 @@ class Literals:
         tokens = collections.Counter(w for m in messages for w in set(re.findall("[a-zA-Z0-9]{6,}", m)))
         once = sorted(w for w, n in tokens.items() if n == 1)
         self.ids = spread([w for w in once if re.search("[0-9]", w)])
-        self.rare = rarest(path, [NEEDLE, *self.uncommon_words[:: max(1, len(self.uncommon_words) // CANDIDATES)]])
+        candidates = self.uncommon_words[:: max(1, len(self.uncommon_words) // CANDIDATES)]
+        found = occurrences(path, [NEEDLE, *candidates])
+        self.few = sorted(set(candidates) & found.keys(), key=lambda word: (found[word], word))[:LITERALS]
+        # Of the records that hold the needle, by it and by parts of it.
+        self.rare = [NEEDLE, *NEEDLE_PARTS] if NEEDLE in found else self.few
         traces = sorted({r["trace_id"] for r in records if r.get("trace_id")})
         self.traces = spread(traces)
 
 
-def rarest(path, words):
-    """Those that the fewest places of the file have, of those that it has."""
+def occurrences(path, words):
+    """How often each of the words stands in a file, of those that do."""
     found = subprocess.run(["grep", "-oFf", "-", path], input="\n".join(words), env={"LC_ALL": "C"},
                            capture_output=True, text=True).stdout
-    counts = collections.Counter(found.split())
-    return [w for w, _ in sorted(counts.items(), key=lambda c: (c[1], c[0]))[:LITERALS]]
+    return collections.Counter(found.split())
 
 
 def spread(values):
@@ -116,6 +120,8 @@ def every(of):
     return [
         Question("count all", "", nothing, {"default": "SELECT count(*) AS n FROM logs"}),
         Question("rare word over everything", "message service", [{"word": w} for w in of.rare], {
+            "default": found + "message LIKE '%{word}%' ORDER BY timestamp, message LIMIT 100"}),
+        Question("a word of few records", "message service", [{"word": w} for w in of.few if w not in of.rare], {
             "default": found + "message LIKE '%{word}%' ORDER BY timestamp, message LIMIT 100"}),
         Question("a word of one record in thousands", "message service", [{"word": w} for w in of.uncommon], {
             "default": found + "message LIKE '%{word}%' ORDER BY timestamp, message LIMIT 100"}),

@@ -16,14 +16,32 @@ use crate::FormatError;
 /// When a column that is never null is absent, or one has a type that does not carry over.
 pub fn align(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, FormatError> {
     let rows = batch.num_rows();
+    let mut nulls = Nulls { rows, of_type: vec![] };
     let arrays = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
         Some(array) => converted(field.name(), array, field.data_type()),
-        None if field.is_nullable() => Ok(new_null_array(field.data_type(), rows)),
+        None if field.is_nullable() => Ok(nulls.of(field.data_type())),
         None => Err(FormatError::MissingColumn { column: field.name().clone() }),
     });
     let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?)
+}
+
+/// Columns without a value, one for all of a type: a wide table has hundreds of them beside a few rows.
+struct Nulls {
+    rows: usize,
+    of_type: Vec<ArrayRef>,
+}
+
+impl Nulls {
+    fn of(&mut self, data_type: &DataType) -> ArrayRef {
+        if let Some(known) = self.of_type.iter().find(|known| known.data_type() == data_type) {
+            return Arc::clone(known);
+        }
+        let array = new_null_array(data_type, self.rows);
+        self.of_type.push(Arc::clone(&array));
+        array
+    }
 }
 
 /// `array` as `expected`, where that is another layout of the same values; the array itself when

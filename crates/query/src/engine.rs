@@ -34,6 +34,7 @@ use url::Url;
 use crate::answer::{AnswerStream, Deadline, QueryAnswer, Started};
 use crate::catalog::{LAKE, OneCatalog, PUBLIC, QueryCatalog, Relations};
 use crate::facts::{FACTS, FactSources, FactTable};
+use crate::json_results::as_texts;
 use crate::lake_table::LakeTable;
 use crate::partial::{self, Leave, PartialAnswer, Taken};
 use crate::queues::{NoQueues, Queues};
@@ -527,7 +528,7 @@ impl QueryEngine {
             Err(error) => return Err(self.explained(tenant, error.into()).await),
         };
         read_only::check_plan(&plan)?;
-        Ok(plan)
+        as_texts(plan)
     }
 
     /// For a table that is not there: which are.

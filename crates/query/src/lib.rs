@@ -19,6 +19,7 @@ mod facts;
 mod files;
 mod fresh;
 mod functions;
+mod json_results;
 mod lake_table;
 mod listing;
 mod lookups;

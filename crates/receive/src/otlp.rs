@@ -22,6 +22,7 @@ mod protobuf;
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -38,6 +39,11 @@ pub use protobuf::parse_protobuf;
 const NANOS_MAX: u64 = 9_214_646_399_999_999_999;
 /// Levels of arrays and objects in a value.
 const DEPTH_MAX: usize = 32;
+/// What the attributes of a payload's resources and scopes, which come with each of their records, may
+/// add to all rows together, bytes.
+const SHARED_BYTES_MAX: usize = 64 << 20;
+/// What a value costs besides its text, bytes.
+const VALUE_BYTES: usize = 16;
 
 type Text<'a> = Cow<'a, str>;
 type Attributes<'a> = Vec<(Text<'a>, Any<'a>)>;
@@ -92,7 +98,27 @@ enum Any<'a> {
     Map(Attributes<'a>),
 }
 
-impl Logs<'_> {
+impl<'a> Logs<'a> {
+    /// # Errors
+    /// Attributes of resources or scopes that would come to too much in all rows.
+    fn checked(self) -> Result<Self, String> {
+        let shared = self.resources.iter().flat_map(|resource| {
+            let of_resource = size(&resource.attributes);
+            resource.scopes.iter().map(move |scope| {
+                let of_each = of_resource.saturating_add(size(&scope.attributes));
+                of_each.saturating_mul(scope.records.len())
+            })
+        });
+        let shared = shared.fold(0, usize::saturating_add);
+        if shared <= SHARED_BYTES_MAX {
+            return Ok(self);
+        }
+        Err(format!(
+            "attributes of resources and scopes are {shared} bytes in all records together, the limit is \
+             {SHARED_BYTES_MAX}: send fewer records at once"
+        ))
+    }
+
     /// How many log records there are.
     pub fn len(&self) -> usize {
         self.resources.iter().flat_map(|r| &r.scopes).map(|scope| scope.records.len()).sum()
@@ -138,8 +164,9 @@ fn add(
     scope: &Scope<'_>,
     record: &LogRecord<'_>,
 ) {
+    let own: HashSet<&str> = record.attributes.iter().map(|(name, _)| name.as_ref()).collect();
     for (name, value) in &resource.attributes {
-        match record.attributes.iter().any(|(other, _)| other == name) {
+        match own.contains(name.as_ref()) {
             true => put(row, &format!("resource.{name}"), value),
             false => put(row, name, value),
         }
@@ -193,6 +220,22 @@ fn put(row: &mut RecordBuilder<'_, '_>, name: &str, value: &Any<'_>) {
         Any::Bytes(bytes) => field(FieldValue::String(&BASE64.encode(bytes))),
         Any::List(_) | Any::Map(_) => field(FieldValue::Json(&json_of(value))),
     }
+}
+
+/// About what attributes take in a row, bytes.
+fn size(attributes: &Attributes<'_>) -> usize {
+    attributes.iter().map(|(name, value)| name.len() + size_of_value(value)).sum()
+}
+
+fn size_of_value(value: &Any<'_>) -> usize {
+    VALUE_BYTES
+        + match value {
+            Any::Text(text) => text.len(),
+            Any::Bytes(bytes) => bytes.len(),
+            Any::List(values) => values.iter().map(size_of_value).sum(),
+            Any::Map(entries) => size(entries),
+            Any::Absent | Any::Bool(_) | Any::Int(_) | Any::Float(_) => 0,
+        }
 }
 
 fn json_of(value: &Any<'_>) -> String {

@@ -157,3 +157,23 @@ async fn a_percentile_by_group_is_near_the_true_one() {
                    (select value as n from generate_series(1, 9))) group by g)";
     assert_eq!(integers(&engine, nothing).await, [0]);
 }
+
+#[tokio::test]
+async fn what_is_nested_is_planned_in_time() {
+    let engine = small_lake().await.engine();
+    let arrows = (0..6).map(|_| "->'a'->'b'").collect::<String>();
+    assert!(rows(&engine, &format!("select attributes{arrows} from logs")).await.is_ok());
+    for (open, inner, close) in [
+        ("upper(", "host", ")"),
+        ("coalesce(host, ", "host", ")"),
+        ("case when true then ", "host", " end"),
+        ("attribute_text(", "attributes", ", 'a')"),
+    ] {
+        let (open, close) = (open.repeat(24), close.repeat(24));
+        let begun = tokio::time::Instant::now();
+        let outcome =
+            rows(&engine, &format!("select {open}{inner}{close} from logs limit 1")).await;
+        let took = begun.elapsed();
+        assert!(outcome.is_ok() && took.as_secs() < 30, "{open}: {took:?} {outcome:?}");
+    }
+}

@@ -20,7 +20,7 @@ pub fn parse_json(bytes: &[u8]) -> Result<Logs<'_>, String> {
         return Err("it has no `resourceLogs`".to_owned());
     };
     let resources = objects(Some(resources), "resourceLogs")?.into_iter().map(resource);
-    Ok(Logs { resources: resources.collect::<Result<_, _>>()? })
+    Logs { resources: resources.collect::<Result<_, _>>()? }.checked()
 }
 
 fn resource(of: &Map<String, Value>) -> Result<Resource<'static>, String> {

@@ -15,7 +15,7 @@ pub fn parse_protobuf(bytes: &[u8]) -> Result<Logs<'_>, String> {
         }
         Ok(())
     })?;
-    Ok(logs)
+    logs.checked()
 }
 
 fn resource(bytes: &[u8]) -> Result<Resource<'_>, String> {

@@ -55,6 +55,20 @@ fn request() -> Vec<u8> {
     field(1, &[field(1, &resource), field(2, &scope)].concat())
 }
 
+#[test]
+fn attributes_of_a_resource_are_bounded_in_all_its_records_together() {
+    let attributes: Vec<u8> = (0..5_000)
+        .flat_map(|n| field(1, &key_value(&format!("resource.attribute.{n}"), &text_value("x"))))
+        .collect();
+    let request = |records: usize| {
+        let records = field(2, &fixed(1, 1)).repeat(records);
+        field(1, &[field(1, &attributes), field(2, &records)].concat())
+    };
+    assert_eq!(parse_protobuf(&request(100)).unwrap().len(), 100);
+    let refused = parse_protobuf(&request(5_000)).unwrap_err();
+    assert!(refused.contains("send fewer records at once"), "{refused}");
+}
+
 const JSON: &str = r#"{"resourceLogs":[{"resource":{"attributes":[
     {"key":"service.name","value":{"stringValue":"shop"}},
     {"key":"host","value":{"stringValue":"of the resource"}}]},

@@ -124,17 +124,17 @@ async fn items(
         let blocks = whole(blocks).await?;
         let body = blocks.iter().map(|block| block.bytes.as_slice());
         let key = key.request(&doors.tenant, &target, body);
-        let mut plans: Vec<Plan> = blocks.into_iter().map(|block| planner.plan(block)).collect();
+        let plans = blocks.into_iter().map(|block| planner.plan(block));
+        let mut plans = plans.collect::<Result<Vec<Plan>, _>>()?;
         plans.push(planner.finish());
         return store_once(doors, key, plans).await;
     }
     let blocks = blocks.map(|block| block.map(Some));
-    let plans = blocks.chain(stream::once(future::ready(Ok(None)))).map(move |block| {
-        Ok(match block? {
+    let plans =
+        blocks.chain(stream::once(future::ready(Ok(None)))).map(move |block| match block? {
             Some(block) => planner.plan(block),
-            None => planner.finish(),
-        })
-    });
+            None => Ok(planner.finish()),
+        });
     let stored = plans.map(|plan: Result<Plan, Failure>| async move {
         Ok::<_, Failure>(store(doors, plan?).await)
     });

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::metadata::Node;
 use super::produce::Turn;
@@ -21,8 +22,10 @@ use super::sequences::Sequences;
 use super::wire::{Answer, Fields, Malformed};
 use super::{Kafka, committed, coordinator, fetch, list_offsets, metadata, produce};
 
-/// Bytes of a request at most.
-const FRAME_BYTES_MAX: usize = 64 << 20;
+/// Bytes of a request that brings records, at most.
+const RECORDS_FRAME_BYTES_MAX: usize = 64 << 20;
+/// Of any other: what a member says of itself and lists of topics, as Kafka's own bound on a message.
+const FRAME_BYTES_MAX: usize = 1 << 20;
 /// Of one that comes before the token.
 const STRANGER_FRAME_BYTES_MAX: usize = 64 << 10;
 /// Requests of one connection that are answered at once.
@@ -77,6 +80,9 @@ struct Connection {
     node: Arc<Node>,
     session: Session,
     sequences: Arc<Mutex<Sequences>>,
+    /// Ends what waits for others or for news: with the client, and with the process.
+    waits: CancellationToken,
+    _gone: DropGuard,
     /// Comes when the Produce before the next one is over.
     produced: Option<oneshot::Receiver<()>>,
 }
@@ -86,10 +92,13 @@ pub(super) async fn run(kafka: Arc<Kafka>, stream: TcpStream) -> Result<(), Ende
     let local: SocketAddr = stream.local_addr()?;
     let (mut requests, mut answers) = stream.into_split();
     let (queue, mut pending) = mpsc::channel(IN_FLIGHT_MAX);
+    let waits = kafka.stop.child_token();
     let mut connection = Connection {
         node: Arc::new(Node::new(kafka.settings.advertise.as_deref(), local)),
         session: Session::new(kafka.secret.as_ref()),
         sequences: Arc::default(),
+        _gone: waits.clone().drop_guard(),
+        waits,
         produced: None,
         kafka,
     };
@@ -160,17 +169,21 @@ impl Connection {
             Ok(Err(e)) => return Err(e.into()),
             Err(_) => return Err(Ended::Silent),
         };
-        let max = if known { FRAME_BYTES_MAX } else { STRANGER_FRAME_BYTES_MAX };
-        let length = usize::try_from(length)
-            .ok()
-            .filter(|length| *length <= max)
-            .ok_or(Ended::TooLarge { bytes: length.into(), max })?;
+        let most = if known { RECORDS_FRAME_BYTES_MAX } else { STRANGER_FRAME_BYTES_MAX };
+        let length = within(length.into(), most)?;
+        // Which request it is stands in its first two bytes.
+        let begun = timeout(idle_max, body(requests, BytesMut::new(), length.min(2)));
+        let begun = begun.await.map_err(|_| Ended::Silent)??;
+        if begun[..] != (ApiKey::Produce as i16).to_be_bytes() {
+            within(length as i64, most.min(FRAME_BYTES_MAX))?;
+        }
         // Never closed. Room is waited for before anything is read: so the client has to wait, too.
         let kib = (length >> 10) as u32 + 1;
         let kib = kib.min(super::FRAMES_KIB_MAX as u32);
         let place = Arc::clone(&self.kafka.frames).acquire_many_owned(kib).await.ok();
         let longest = idle_max + Duration::from_secs((length / BYTES_PER_SECOND_MIN) as u64);
-        let bytes = timeout(longest, body(requests, length)).await.map_err(|_| Ended::Silent)??;
+        let bytes = timeout(longest, body(requests, begun, length));
+        let bytes = bytes.await.map_err(|_| Ended::Silent)??.freeze();
         Ok(Some(Frame { bytes, place }))
     }
 
@@ -231,9 +244,10 @@ impl Connection {
                 produce::answer(&kafka, version, body, turn).await
             });
         }
+        let waits = self.waits.clone();
         tokio::spawn(async move {
             let _place = frame.place;
-            Ok(Reply::Answer(answer(&kafka, &node, api, version, &body).await?))
+            Ok(Reply::Answer(answer(&kafka, &node, &waits, api, version, &body).await?))
         })
     }
 }
@@ -241,6 +255,7 @@ impl Connection {
 async fn answer(
     kafka: &Kafka,
     node: &Node,
+    waits: &CancellationToken,
     api: ApiKey,
     version: i16,
     body: &[u8],
@@ -250,11 +265,11 @@ async fn answer(
     Ok(match api {
         ApiKey::Metadata => metadata::answer(kafka, node, version, fields).await?,
         ApiKey::InitProducerId => produce::init_producer_id(fields)?,
-        ApiKey::Fetch => fetch::answer(kafka, version, fields).await?,
+        ApiKey::Fetch => fetch::answer(kafka, waits, version, fields).await?,
         ApiKey::ListOffsets => list_offsets::answer(kafka, version, fields).await?,
         ApiKey::FindCoordinator => metadata::find_coordinator(node, version, fields)?,
-        ApiKey::JoinGroup => coordinator::join(kafka, version, fields).await?,
-        ApiKey::SyncGroup => coordinator::sync(kafka, version, fields).await?,
+        ApiKey::JoinGroup => coordinator::join(kafka, waits, version, fields).await?,
+        ApiKey::SyncGroup => coordinator::sync(kafka, waits, version, fields).await?,
         ApiKey::Heartbeat => coordinator::heartbeat(kafka, version, fields)?,
         ApiKey::LeaveGroup => coordinator::leave(kafka, version, fields)?,
         ApiKey::OffsetCommit => committed::commit(kafka, version, fields).await?,
@@ -268,14 +283,22 @@ async fn answer(
     })
 }
 
-/// So many bytes. Memory follows what has come, not what was announced.
-async fn body(requests: &mut (impl AsyncRead + Unpin), length: usize) -> io::Result<Bytes> {
-    let mut bytes = BytesMut::new();
+fn within(length: i64, max: usize) -> Result<usize, Ended> {
+    let fits = usize::try_from(length).ok().filter(|length| *length <= max);
+    fits.ok_or(Ended::TooLarge { bytes: length, max })
+}
+
+/// `bytes`, and what is missing of so many. Memory follows what has come, not what was announced.
+async fn body(
+    requests: &mut (impl AsyncRead + Unpin),
+    mut bytes: BytesMut,
+    length: usize,
+) -> io::Result<BytesMut> {
     while bytes.len() < length {
         let left = length - bytes.len();
         if requests.read_buf(&mut (&mut bytes).limit(left)).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    Ok(bytes.freeze())
+    Ok(bytes)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::Kafka;
 use super::groups::{Group, Joined, Joining};
@@ -106,6 +107,7 @@ impl Groups {
 /// JoinGroup.
 pub(super) async fn join(
     kafka: &Kafka,
+    waits: &CancellationToken,
     version: i16,
     fields: &mut Fields<'_>,
 ) -> Result<Answer, Malformed> {
@@ -135,7 +137,7 @@ pub(super) async fn join(
         let joining = Joining { member: name, session, rebalance, protocol_type, protocols };
         kafka.groups.join(group, joining)?;
         let joined = kafka.groups.wait(group, |group| group.joined(&member));
-        kafka.stop.run_until_cancelled(joined).await.unwrap_or(Err(Code::CoordinatorNotAvailable))
+        waits.run_until_cancelled(joined).await.unwrap_or(Err(Code::CoordinatorNotAvailable))
     };
     let outcome = outcome.await;
     Ok(joined(version, &member, outcome))
@@ -177,6 +179,7 @@ fn millis(millis: i32) -> Duration {
 /// SyncGroup.
 pub(super) async fn sync(
     kafka: &Kafka,
+    waits: &CancellationToken,
     version: i16,
     fields: &mut Fields<'_>,
 ) -> Result<Answer, Malformed> {
@@ -189,7 +192,7 @@ pub(super) async fn sync(
         let now = Instant::now();
         kafka.groups.with(group, |g| g.sync(member, generation, assignments, now))?;
         let assigned = kafka.groups.wait(group, |g| g.assigned(member, generation));
-        kafka.stop.run_until_cancelled(assigned).await.unwrap_or(Err(Code::CoordinatorNotAvailable))
+        waits.run_until_cancelled(assigned).await.unwrap_or(Err(Code::CoordinatorNotAvailable))
     };
     let (code, assignment) = match outcome.await {
         Ok(assignment) => (Code::None, assignment),

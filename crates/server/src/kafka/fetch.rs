@@ -1,10 +1,12 @@
 //! Fetch: rows of tables, by the places that [`super::places`] gives them.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use loglake_model::TableName;
 use loglake_receive::kafka::{Served, encode};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::Kafka;
 use super::places::{Place, settled_end};
@@ -40,6 +42,7 @@ struct Part {
 
 pub(super) async fn answer(
     kafka: &Kafka,
+    waits: &CancellationToken,
     version: i16,
     fields: &mut Fields<'_>,
 ) -> Result<Answer, Malformed> {
@@ -50,7 +53,7 @@ pub(super) async fn answer(
         all.all(|part| part.records.is_empty() && part.code == Code::None)
     };
     if nothing(&served) && !request.wait.is_zero() {
-        let waited = kafka.stop.run_until_cancelled(sleep(request.wait)).await;
+        let waited = waits.run_until_cancelled(sleep(request.wait)).await;
         if waited.is_some() {
             served = serve(kafka, &request).await;
         }
@@ -89,11 +92,16 @@ fn read(version: i16, fields: &mut Fields<'_>) -> Result<Request, Malformed> {
 
 async fn serve(kafka: &Kafka, request: &Request) -> Vec<(String, Vec<Part>)> {
     let mut left = request.bytes_max;
-    let mut served = vec![];
+    let (mut served, mut named) = (vec![], HashSet::new());
     for (topic, wanted) in &request.topics {
         let mut parts = vec![];
         for wanted in wanted {
-            let part = serve_one(kafka, topic, *wanted, left).await;
+            let partition = wanted.partition;
+            // As Kafka has it: each partition once, so that a request asks no table twice.
+            let part = match named.insert((topic, partition)) {
+                true => serve_one(kafka, topic, *wanted, left).await,
+                false => Part { partition, code: Code::InvalidRequest, end: -1, records: vec![] },
+            };
             left = left.saturating_sub(part.records.len());
             parts.push(part);
         }

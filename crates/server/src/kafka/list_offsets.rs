@@ -1,5 +1,7 @@
 //! ListOffsets: where a topic begins, where it ends, and where it is at a time.
 
+use std::collections::HashSet;
+
 use loglake_model::TableName;
 
 use super::Kafka;
@@ -42,11 +44,15 @@ pub(super) async fn answer(
         })?;
         Ok((name, asked))
     })?;
-    let mut found = vec![];
+    let (mut found, mut named) = (vec![], HashSet::new());
     for (topic, asked) in topics {
         let mut of_topic = vec![];
         for (partition, millis) in asked {
-            of_topic.push(find(kafka, &topic, partition, millis).await);
+            // As Kafka has it: each partition once, so that a request asks no table twice.
+            of_topic.push(match named.insert((topic.clone(), partition)) {
+                true => find(kafka, &topic, partition, millis).await,
+                false => Found { partition, code: Code::InvalidRequest, millis: -1, offset: -1 },
+            });
         }
         found.push((topic, of_topic));
     }

@@ -1,5 +1,6 @@
 //! Who is there and which topics are: this process, and its tables with one partition each.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use loglake_model::TableName;
@@ -13,6 +14,8 @@ use crate::failure::Failure;
 const CLUSTER: &str = "loglake";
 /// What is not known of the operations that a client may do.
 const OPERATIONS_UNKNOWN: i32 = i32::MIN;
+/// More topics than these are looked up in one listing of all.
+const ASKED_ONE_BY_ONE_MAX: usize = 16;
 /// The schema of the tables, among the relations.
 const PUBLIC: &str = "public";
 
@@ -55,9 +58,14 @@ pub(super) async fn answer(
     let make = if version >= 4 { fields.bool()? } else { true };
     let topics = match &named {
         Some(names) => {
+            let known = match !make && names.len() > ASKED_ONE_BY_ONE_MAX {
+                true => Some(tables(kafka).await.into_iter().collect()),
+                false => None,
+            };
             let mut topics = vec![];
             for name in names {
-                topics.push(((*name).to_owned(), topic_code(kafka, name, make).await));
+                let code = topic_code(kafka, name, make, known.as_ref()).await;
+                topics.push(((*name).to_owned(), code));
             }
             topics
         }
@@ -66,12 +74,21 @@ pub(super) async fn answer(
     Ok(encode(node, version, &topics))
 }
 
-async fn topic_code(kafka: &Kafka, name: &str, make: bool) -> Code {
+async fn topic_code(
+    kafka: &Kafka,
+    name: &str,
+    make: bool,
+    known: Option<&HashSet<String>>,
+) -> Code {
     let Ok(table) = TableName::new(name) else { return Code::InvalidTopic };
     if make {
         return Code::None;
     }
-    match exists(kafka, &table).await {
+    let there = match known {
+        Some(known) => Ok(known.contains(name)),
+        None => exists(kafka, &table).await,
+    };
+    match there {
         Ok(true) => Code::None,
         Ok(false) => Code::UnknownTopicOrPartition,
         Err(failure) => crate::codes::kafka_code(failure.kind()),

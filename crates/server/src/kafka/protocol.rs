@@ -153,6 +153,7 @@ pub(crate) enum Code {
     TopicAuthorizationFailed = 29,
     UnsupportedSaslMechanism = 33,
     UnsupportedVersion = 35,
+    InvalidRequest = 42,
     UnsupportedForMessageFormat = 43,
     OutOfOrderSequenceNumber = 45,
     InvalidProducerEpoch = 47,

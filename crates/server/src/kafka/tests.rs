@@ -16,13 +16,14 @@ use kafka_protocol::messages::{
     LeaveGroupRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
     OffsetFetchRequest, ProduceRequest, RequestHeader, SyncGroupRequest, TopicName,
     join_group_request::JoinGroupRequestProtocol, leave_group_request::MemberIdentity,
-    sync_group_request::SyncGroupRequestAssignment,
+    metadata_request, sync_group_request::SyncGroupRequestAssignment,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use kafka_protocol::records::RecordBatchDecoder;
 use loglake_receive::kafka::{RecordFields, Served, encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_util::sync::DropGuard;
 
 use super::*;
@@ -195,6 +196,83 @@ async fn a_group_joins_shares_commits_and_leaves_in_every_version() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_group_keeps_no_room_once_its_client_is_gone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (fields, settle) = (RecordFields::default(), Duration::from_secs(10));
+    let settings = KafkaSettings { advertise: None, fields, settle };
+    let kafka = Arc::new(Kafka::new(open_doors(None).await, settings, CancellationToken::new()));
+    let serving = Arc::clone(&kafka);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(connection::run(Arc::clone(&serving), stream));
+        }
+    });
+    let join = JoinGroupRequest::default()
+        .with_group_id(group())
+        .with_session_timeout_ms(600_000)
+        .with_rebalance_timeout_ms(600_000)
+        .with_protocol_type("consumer".into())
+        .with_protocols(vec![JoinGroupRequestProtocol::default().with_name("range".into())]);
+    let mut member = Client::of(address).await;
+    assert_eq!(member.call(5, join.clone()).await.error_code, 0);
+    // Waits for the member to join again, which it does not.
+    let mut other = Client::of(address).await;
+    let mut body = BytesMut::new();
+    let head = RequestHeader::default().with_request_api_key(JoinGroupRequest::KEY);
+    head.with_request_api_version(5).encode(&mut body, 1).unwrap();
+    join.encode(&mut body, 5).unwrap();
+    other.send(&body).await;
+    let all = FRAMES_KIB_MAX as u32;
+    while kafka.frames.available_permits() == FRAMES_KIB_MAX {
+        tokio::task::yield_now().await;
+    }
+    let waits = timeout(Duration::from_secs(1), kafka.frames.acquire_many(all)).await;
+    assert!(waits.is_err(), "the request keeps its room while it is waited for");
+    drop(other);
+    let free = timeout(Duration::from_secs(10), kafka.frames.acquire_many(all)).await;
+    assert!(free.is_ok(), "a request whose client is gone keeps its room");
+}
+
+#[tokio::test]
+async fn a_partition_that_is_named_twice_is_asked_once() {
+    let (address, _stop) = door(None).await;
+    let mut client = Client::of(address).await;
+    client.call(8, produce("logs", r#"{"message":"a"}"#)).await;
+    let part = ListOffsetsPartition::default().with_timestamp(-2);
+    let of = ListOffsetsTopic::default().with_name(topic("logs"));
+    let of = of.with_partitions(vec![part.clone(), part]);
+    let found = client.call(5, ListOffsetsRequest::default().with_topics(vec![of])).await;
+    let codes: Vec<_> = found.topics[0].partitions.iter().map(|p| p.error_code).collect();
+    assert_eq!(codes, [0, 42]);
+    let part = FetchPartition::default().with_partition_max_bytes(1 << 20);
+    let of = FetchTopic::default().with_topic(topic("logs"));
+    let of = of.with_partitions(vec![part.clone(), part]);
+    let request = FetchRequest::default().with_topics(vec![of]).with_max_bytes(1 << 20);
+    let found = client.call(11, request).await;
+    let codes: Vec<_> = found.responses[0].partitions.iter().map(|p| p.error_code).collect();
+    assert_eq!(codes, [0, 42]);
+}
+
+#[tokio::test]
+async fn many_topics_are_looked_up_at_once() {
+    let (address, _stop) = door(None).await;
+    let mut client = Client::of(address).await;
+    client.call(8, produce("logs", r#"{"message":"a"}"#)).await;
+    let names = (0..500).map(|n| StrBytes::from_string(format!("none-{n}")));
+    let topics = names.chain([StrBytes::from_static_str("logs")]).map(|name| {
+        metadata_request::MetadataRequestTopic::default().with_name(Some(TopicName(name)))
+    });
+    let request = MetadataRequest::default()
+        .with_allow_auto_topic_creation(false)
+        .with_topics(Some(topics.collect()));
+    let answer = client.call(8, request).await;
+    let there: Vec<_> = answer.topics.iter().filter(|t| t.error_code == 0).collect();
+    assert_eq!((answer.topics.len(), there.len()), (501, 1));
+    assert_eq!(there[0].name.as_ref().map(|name| name.as_str()), Some("logs"));
+}
+
+#[tokio::test]
 async fn producers_have_ids_of_their_own() {
     let (address, _stop) = door(None).await;
     let mut client = Client::of(address).await;
@@ -213,7 +291,9 @@ async fn what_is_not_allowed_or_not_kafka_closes_the_connection() {
     MetadataRequest::default().encode(&mut body, 0).unwrap();
     stranger.send(&body).await;
     assert!(stranger.is_closed().await);
-    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 8], &[0, 0, 0, 2, 0, 99]] {
+    // Only records come in larger requests than a MiB.
+    let large = &[0, 0x10, 0, 1, 0, 3];
+    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 8], &[0, 0, 0, 2, 0, 99], large] {
         let mut client = Client::of(address).await;
         client.0.write_all(bytes).await.unwrap();
         assert!(client.is_closed().await, "{bytes:?}");

@@ -6,7 +6,7 @@
 use loglake_receive::kafka::{Reader, Short};
 
 /// Elements of all arrays of one request.
-const ELEMENTS_MAX: usize = 100_000;
+const ELEMENTS_MAX: usize = 10_000;
 
 /// A request that is not as its version says. Its connection is closed, as Kafka does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

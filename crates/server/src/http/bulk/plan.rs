@@ -5,18 +5,23 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use loglake_receive::{Block, BulkAction, BulkItem, BulkReader};
 
 use super::answer::{Item, Refusal};
+use crate::failure::Failure;
 use crate::ids::DocumentIds;
 
 /// Indices that one request may name: each may become a table.
 const INDICES_MAX: usize = 1_000;
+/// Actions of one request: its answer has an item for each.
+const ITEMS_MAX: usize = 200_000;
 
 /// Pairs actions with documents, block after block.
 pub(super) struct Planner {
     reader: BulkReader,
     indices: HashSet<Arc<str>>,
+    items_left: usize,
 }
 
 /// The items of one block.
@@ -35,14 +40,20 @@ struct PlannedItem {
 
 impl Planner {
     pub(super) fn new(reader: BulkReader) -> Self {
-        Self { reader, indices: HashSet::new() }
+        Self { reader, indices: HashSet::new(), items_left: ITEMS_MAX }
     }
 
-    pub(super) fn plan(&mut self, block: Block) -> Plan {
+    /// # Errors
+    /// 413 when the request has too many actions. Blocks before this one stand.
+    pub(super) fn plan(&mut self, block: Block) -> Result<Plan, Failure> {
         let items = self.reader.items(&block);
+        self.items_left = self.items_left.checked_sub(items.len()).ok_or_else(|| {
+            let message = format!("a request has at most {ITEMS_MAX} actions: send several");
+            Failure::invalid(message).with_status(StatusCode::PAYLOAD_TOO_LARGE)
+        })?;
         let base = block.bytes.as_ptr().addr();
         let items = items.into_iter().map(|item| self.planned(item, base)).collect();
-        Plan { bytes: block.bytes, items }
+        Ok(Plan { bytes: block.bytes, items })
     }
 
     /// What is left when no block follows.
@@ -128,7 +139,7 @@ mod tests {
         let mut reader = BodyReader::of_lines(Encoding::Identity, &Limits::default());
         reader.push(body.as_bytes());
         reader.finish();
-        planner.plan(reader.next_block().unwrap().unwrap())
+        planner.plan(reader.next_block().unwrap().unwrap()).unwrap()
     }
 
     #[test]
@@ -145,6 +156,21 @@ mod tests {
         assert_eq!((second.source(0), second.extra(0)), (&b"{\"m\":2}"[..], vec![("_id", "7")]));
         let end = planner.finish();
         assert_eq!((end.items.len(), end.by_index().len()), (1, 0));
+    }
+
+    #[test]
+    fn a_request_cannot_have_any_number_of_actions() {
+        let block = || Block {
+            bytes: "{}\n{}\n".repeat(ITEMS_MAX / 3).into_bytes(),
+            first_line: 1,
+            rejections: vec![],
+        };
+        let mut planner = Planner::new(BulkReader::new(None));
+        for _ in 0..3 {
+            assert!(planner.plan(block()).is_ok());
+        }
+        let refused = planner.plan(block()).err().expect("a fourth is too much");
+        assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     #[test]
