@@ -67,6 +67,12 @@ pub fn resolve(
     Ok(found.into_iter().cloned().collect())
 }
 
+/// Whether an expression may name tables that it does not spell out.
+pub fn is_pattern(expression: &str) -> bool {
+    let means_others = |part: &String| part.is_empty() || part == "_all" || part.contains('*');
+    parts(expression).iter().any(means_others)
+}
+
 /// Between commas outside of `<…>`.
 fn parts(expression: &str) -> Vec<String> {
     let (mut parts, mut part, mut is_math) = (vec![], String::new(), false);
@@ -152,7 +158,9 @@ mod tests {
             ("nosuch*", vec![]),
         ] {
             assert_eq!(named(expression, usual).unwrap(), expected, "{expression}");
+            assert_eq!(is_pattern(expression), expression.contains(['*', '_']), "{expression}");
         }
+        assert!(is_pattern("") && is_pattern("logs,"));
         let error = named("logs,nosuch", usual).unwrap_err();
         assert_eq!((error.status(), error.error_type()), (404, "index_not_found_exception"));
         assert_eq!(error.to_string(), "no such index [nosuch]");

@@ -26,6 +26,6 @@ pub mod sort;
 pub use context::Context;
 pub use error::ElasticError;
 pub use fields::{Field, Fields, Kind};
-pub use indices::{IndexOptions, resolve};
+pub use indices::{IndexOptions, is_pattern, resolve};
 pub use run::RunPlan;
 pub use search::{Elastic, SearchRequest};

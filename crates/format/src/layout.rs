@@ -18,8 +18,9 @@ use crate::{EncoderSettings, FormatError};
 
 /// A dictionary is read whole before the first page of its column, so it is kept short.
 const DICTIONARY_BYTES_MAX: usize = 1 << 20;
-/// A page never decodes to more than about this, whatever the rows' size.
-const PAGE_BYTES_MAX: usize = 8 << 20;
+/// A page decodes to about this at most, however long its values are: a query that wants one of them
+/// decodes them all. Of short ones `page_rows_max` are less.
+const PAGE_BYTES_MAX: usize = 128 << 10;
 /// Compressed; records of usual size reach `row_group_rows_max` first.
 const ROW_GROUP_BYTES_MAX: usize = 128 << 20;
 /// Columns with fewer different values in a row group need no index: each is in every page.

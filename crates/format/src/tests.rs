@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Float64Array, Int16Array, Int64Array,
-    RecordBatch, StringArray, TimestampMicrosecondArray,
+    RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray,
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{
@@ -299,6 +299,21 @@ proptest! {
         prop_assert_eq!(aligned.schema(), table(PartitionBy::Hour).file_schema());
         prop_assert_eq!(records_of(&aligned), records_of(&batch));
     }
+}
+
+#[test]
+fn columns_without_values_are_one_array_for_each_type() {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("a", DataType::Utf8, true),
+        Field::new("n", DataType::Int64, true),
+        Field::new("b", DataType::Utf8, true),
+    ]));
+    let two = RecordBatchOptions::new().with_row_count(Some(2));
+    let none = Arc::new(Schema::empty());
+    let batch = RecordBatch::try_new_with_options(none, vec![], &two).unwrap();
+    let aligned = align(&batch, &schema).unwrap();
+    assert_eq!(aligned.columns().iter().map(|c| c.null_count()).sum::<usize>(), 6);
+    assert!(Arc::ptr_eq(aligned.column(0), aligned.column(2)));
 }
 
 #[test]

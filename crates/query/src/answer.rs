@@ -3,19 +3,21 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
-use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, SessionState};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
 use datafusion::physical_plan::EmptyRecordBatchStream;
 use futures::{Stream, StreamExt};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::QueryError;
 use crate::running::RunningQuery;
+use crate::session::QuerySession;
 
 /// Rows on their way. An error of the stream becomes a [`QueryError`] by `QueryError::from`.
 pub struct QueryAnswer {
@@ -51,7 +53,7 @@ pub(crate) struct Started {
     pub(crate) first: VecDeque<RecordBatch>,
     pub(crate) rest: SendableRecordBatchStream,
     /// What the query's names stand for, with the account of its rows' memory.
-    pub(crate) bound: SessionState,
+    pub(crate) bound: Arc<QuerySession>,
     /// Whether it runs on several queriers.
     pub(crate) was_spread: bool,
 }
@@ -60,7 +62,7 @@ impl Started {
     /// Waits for the first batch, of a query on several queriers for [`HELD_BYTES`] or the end.
     pub(crate) async fn after_first_rows(
         mut rest: SendableRecordBatchStream,
-        bound: SessionState,
+        bound: Arc<QuerySession>,
         was_spread: bool,
     ) -> Result<Self> {
         let held_bytes = if was_spread { HELD_BYTES } else { 1 };
@@ -84,7 +86,7 @@ pub(crate) struct AnswerStream {
     first: VecDeque<RecordBatch>,
     /// Gone once the answer is over: the work behind it stops with it.
     rest: Option<SendableRecordBatchStream>,
-    _bound: SessionState,
+    _bound: Arc<QuerySession>,
     was_spread: bool,
     deadline: Deadline,
     alarm: Pin<Box<Sleep>>,
@@ -150,11 +152,8 @@ impl RecordBatchStream for AnswerStream {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{ArrayRef, Int64Array};
     use datafusion::error::DataFusionError;
-    use datafusion::execution::SessionStateBuilder;
     use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
     use futures::stream;
 
@@ -168,7 +167,7 @@ mod tests {
         let lost = Err(DataFusionError::Execution("a querier is lost".to_owned()));
         let rows = stream::iter(std::iter::repeat_n(batch, good).map(Ok).chain([lost]));
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
-        let bound = SessionStateBuilder::new().build();
+        let bound = Arc::new(QuerySession::of_nothing()?);
         Started::after_first_rows(rows, bound, was_spread).await
     }
 

@@ -39,7 +39,7 @@ use crate::lake_table::LakeTable;
 use crate::partial::{self, Leave, PartialAnswer, Taken};
 use crate::queues::{NoQueues, Queues};
 use crate::running::{Queries, QueryFacts};
-use crate::session::Sessions;
+use crate::session::{QuerySession, Sessions};
 use crate::snapshot::{LakeReader, Terms};
 use crate::spread::{Queriers, QueryWorker, Spread, SpreadSettings, bytes_to_read};
 use crate::statement::{Named, parse};
@@ -273,8 +273,8 @@ impl QueryEngine {
             read_only::check_statement(&statement)?;
             let query = self.queries.unlisted(tenant, sql);
             let named = Named::in_statement(self.sessions.template(), &statement)?;
-            let state = self.bind(tenant, &named, Want::Columns, &query).await?;
-            let plan = self.plan(tenant, &state, statement).await?;
+            let session = self.bind(tenant, &named, Want::Columns, &query).await?;
+            let plan = self.plan(tenant, session.state(), statement).await?;
             let schema = Arc::clone(plan.schema().inner());
             Ok(Described { schema, parameters: parameters(&plan)? })
         };
@@ -369,52 +369,54 @@ impl QueryEngine {
     ) -> Result<Started, QueryError> {
         let want = Want::Rows(Terms { shunned: &tries.shunned, leave: &tries.leave });
         let named = Named::in_statement(self.sessions.template(), &statement)?;
-        let state = self.bind(&request.tenant, &named, want, query).await?;
-        let mut plan = self.plan(&request.tenant, &state, statement).await?;
+        let session = Arc::new(self.bind(&request.tenant, &named, want, query).await?);
+        let mut plan = self.plan(&request.tenant, session.state(), statement).await?;
         if !request.parameters.is_empty() {
             let values = request.parameters.iter().map(|v| v.clone().into()).collect();
             plan = plan.with_param_values(ParamValues::List(values))?;
         }
-        self.execute(state, plan, tries).await
+        self.execute(&session, plan, tries).await
     }
 
     /// Starts a plan over what is bound in the session: here, or over several queriers. Whatever is
     /// asked comes this way.
     async fn execute(
         &self,
-        state: SessionState,
+        session: &Arc<QuerySession>,
         mut plan: LogicalPlan,
         tries: &Tries,
     ) -> Result<Started, QueryError> {
+        let state = session.planner(&plan)?;
         let mut physical = state.create_physical_plan(&plan).await?;
-        if let Some(narrowed) = self.narrowed(&state, &plan, &physical).await? {
+        if let Some(narrowed) = self.narrowed(session, &plan, &physical).await? {
             physical = state.create_physical_plan(&narrowed).await?;
             plan = narrowed;
         }
         let over = match &self.spread {
             Some(spread) if matches!(*tries.leave, Leave::None) => {
-                spread.over_queriers(&state, &plan, &physical, &tries.lost).await?
+                spread.over_queriers(session, &plan, &physical, &tries.lost).await?
             }
             _ => None,
         };
         let is_spread = over.is_some();
         // Plans of one question may run at once: that any of them was spread counts.
         tries.was_spread.fetch_or(is_spread, Ordering::Relaxed);
-        let (state, physical) = match over {
+        let (physical, context) = match over {
             Some(over) => over,
-            None => (state, by_texts(physical)?),
+            None => (by_texts(physical)?, session.task_context()),
         };
-        let rows = execute_stream(physical, state.task_ctx())?;
-        Ok(Started::after_first_rows(rows, state, is_spread).await?)
+        let rows = execute_stream(physical, context)?;
+        Ok(Started::after_first_rows(rows, Arc::clone(session), is_spread).await?)
     }
 
     /// For the newest rows of many, the plan over those alone: see [`newest`].
     async fn narrowed(
         &self,
-        state: &SessionState,
+        session: &QuerySession,
         plan: &LogicalPlan,
         physical: &Arc<dyn ExecutionPlan>,
     ) -> Result<Option<LogicalPlan>, QueryError> {
+        let state = session.state();
         if newest::last_sort(plan).is_none() || bytes_to_read(physical)? < self.two_steps_bytes_min
         {
             return Ok(None);
@@ -425,7 +427,7 @@ impl QueryEngine {
         if self.spread.as_ref().is_some_and(|spread| spread.would_spread(&keys)) {
             return Ok(None);
         }
-        let keys = collect(keys, state.task_ctx()).await?;
+        let keys = collect(keys, session.task_context()).await?;
         Ok(Some(newest::with_keys(optimized, &keys)?))
     }
 
@@ -436,7 +438,7 @@ impl QueryEngine {
         named: &Named,
         want: Want<'_>,
         query: &QueryFacts,
-    ) -> Result<SessionState, QueryError> {
+    ) -> Result<QuerySession, QueryError> {
         let bound = self.relations_of(tenant, named, want, query).await?;
         let (runtime, catalog) = (Arc::clone(&bound.runtime), Arc::new(bound.catalog()));
         Ok(self.sessions.session(query, runtime, Arc::new(OneCatalog(catalog))))
@@ -508,9 +510,9 @@ impl QueryEngine {
         }
         let catalog = QueryCatalog::new(Relations::new(), Relations::new(), facts.clone());
         let catalogs = Arc::new(OneCatalog(Arc::new(catalog)));
-        let state = self.sessions.session(query, Arc::clone(runtime), catalogs);
+        let session = self.sessions.session(query, Arc::clone(runtime), catalogs);
         for view in wanted {
-            let plan = state.statement_to_plan(parse(view.sql)?).await?;
+            let plan = session.state().statement_to_plan(parse(view.sql)?).await?;
             let table = ViewTable::new(plan, Some(view.sql.trim().to_owned()));
             views.insert(view.name.to_owned(), Arc::new(table));
         }

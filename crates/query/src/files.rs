@@ -39,13 +39,13 @@ const STATISTICS_MAX: usize = 400_000;
 pub(crate) struct FileToRead {
     file: Arc<DataFile>,
     rows: Option<RowSelection>,
-    /// Whether filters are left out because its index is sure of them.
+    /// Whether filters are left out because they are known to hold.
     is_sure: bool,
 }
 
 impl FileToRead {
-    pub(crate) const fn whole(file: Arc<DataFile>) -> Self {
-        Self { file, rows: None, is_sure: false }
+    pub(crate) const fn whole(file: Arc<DataFile>, is_sure: bool) -> Self {
+        Self { file, rows: None, is_sure }
     }
 
     /// What is left of a file: what is possible, and what is sure.
@@ -209,11 +209,9 @@ impl ScanColumns {
         let piece = PartitionedFile::new_from_meta(object_meta(root, file))
             .with_partition_values(values.collect())
             .with_statistics(Arc::new(statistics));
+        let Some(rows) = &to_read.rows else { return piece };
         let piece = if to_read.is_sure { piece.with_extension(SureRows) } else { piece };
-        match &to_read.rows {
-            Some(rows) => piece.with_extension(ParquetRowSelection::new(rows.clone())),
-            None => piece,
-        }
+        piece.with_extension(ParquetRowSelection::new(rows.clone()))
     }
 }
 

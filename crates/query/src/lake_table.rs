@@ -16,11 +16,11 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExecBuilder;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
-use loglake_format::index::Wanted;
 use loglake_model::TableSchema;
 use loglake_table::{DataFile, Snapshot, Table};
 use object_store::path::Path;
 
+use crate::certain::Certain;
 use crate::files::{FileToRead, Pruned, ToRead};
 use crate::fresh::{Selection, selection};
 use crate::partial::Leave;
@@ -28,7 +28,7 @@ use crate::runs::RunFilter;
 use crate::snapshot::{BoundRows, BoundTable};
 use crate::spread::rows;
 use crate::token_index::{Asked, IndexedFile, TokenIndexes};
-use crate::{files, prune, search};
+use crate::{certain, files, prune, search};
 
 /// One table, bound to one version for one query.
 pub(crate) struct LakeTable {
@@ -68,7 +68,12 @@ impl LakeTable {
     }
 
     /// What is left of the version's files by what the log, then by what their indexes say of them.
-    async fn files_to_read(&self, state: &dyn Session, filters: &[Expr]) -> Result<ToRead> {
+    async fn files_to_read(
+        &self,
+        state: &dyn Session,
+        filters: &[Expr],
+        certain: &Certain,
+    ) -> Result<ToRead> {
         let is_wanted = |file: &&Arc<DataFile>| {
             let location: Path = self.root.parts().chain(file.path.parts()).collect();
             !self.leave.leaves_out(location.as_ref())
@@ -80,23 +85,29 @@ impl LakeTable {
         // Logs are mostly asked for newest first, and a limit then stops the scan early.
         files.sort_by_key(|file| std::cmp::Reverse(prune::newest_micros(file)));
 
-        let mut wanted = filters.iter().filter_map(search::wanted).collect::<Vec<_>>();
-        if rows::are_all_tested(state) {
-            wanted.clear();
-        }
+        // What only an index is sure of is tested, where its word does not go along.
+        let by_rows = !rows::are_all_tested(state);
         let asked = Asked {
             search: search::of_filters(filters),
-            wanted: (!wanted.is_empty()).then_some(Wanted::All(wanted)),
+            wanted: certain.wanted().filter(|_| by_rows),
             runs: RunFilter::of_filters(state, filters)?,
+            by_runs: certain.by_runs(),
         };
+        let is_proved =
+            |file: &DataFile| certain.is_proved_of(file) && (by_rows || !certain.is_by_rows());
         if asked.is_nothing() {
-            let possible = files.into_iter().map(FileToRead::whole).collect();
-            return Ok(ToRead { possible, sure: vec![], pruned });
+            let (sure, possible): (Vec<_>, Vec<_>) =
+                files.into_iter().partition(|file| is_proved(file));
+            let [possible, sure] = [(possible, false), (sure, true)].map(|(files, is_sure)| {
+                files.into_iter().map(|file| FileToRead::whole(file, is_sure)).collect()
+            });
+            return Ok(ToRead { possible, sure, pruned });
         }
         let indexed = files.iter().map(|file| IndexedFile {
             object: files::object_meta(&self.root, file),
             words: file.words.clone(),
             is_own: file.checksum.is_some(),
+            is_proved: is_proved(file),
         });
         let left = self.indexes.narrow(indexed.collect(), &asked).await?;
         let (mut possible, mut sure) = (vec![], vec![]);
@@ -163,15 +174,15 @@ impl TableProvider for LakeTable {
         TableType::Base
     }
 
-    /// Every filter serves to skip files, row groups and pages. Those that indexes may answer for good are
+    /// Every filter serves to skip files, row groups and pages. Those that may be answered for good are
     /// applied here, so that columns that they alone ask of are not read; DataFusion applies the others.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let how = |filter: &&Expr| match search::wanted(filter) {
-            Some(_) => TableProviderFilterPushDown::Exact,
-            None => TableProviderFilterPushDown::Inexact,
+        let how = |filter: &&Expr| match certain::may_be(filter, &self.schema) {
+            true => TableProviderFilterPushDown::Exact,
+            false => TableProviderFilterPushDown::Inexact,
         };
         Ok(filters.iter().map(how).collect())
     }
@@ -189,12 +200,13 @@ impl TableProvider for LakeTable {
         };
         // A limit counts rows before the filter, so it says something only where there is none.
         let limit = limit.filter(|_| filters.is_empty());
-        let ToRead { possible, sure, pruned } = self.files_to_read(state, filters).await?;
-        let here: Vec<Expr> =
-            filters.iter().filter(|f| search::wanted(f).is_some()).cloned().collect();
+        let certain = Certain::of(filters, &self.schema);
+        let ToRead { possible, sure, pruned } =
+            self.files_to_read(state, filters, &certain).await?;
+        let here = certain.filters();
         let asked = match here.is_empty() {
             true => Arc::clone(&projected),
-            false => self.with_columns_of(&here, &projected)?,
+            false => self.with_columns_of(here, &projected)?,
         };
 
         let mut inputs = vec![];
@@ -211,7 +223,7 @@ impl TableProvider for LakeTable {
             inputs.push(scan(possible, &asked, pruned)?);
         }
         if !here.is_empty() {
-            let all = inputs.into_iter().map(|input| filtered(state, input, &here, &projected));
+            let all = inputs.into_iter().map(|input| filtered(state, input, here, &projected));
             inputs = all.collect::<Result<_>>()?;
         }
         if !sure.is_empty() {

@@ -12,6 +12,7 @@
 
 mod answer;
 mod catalog;
+mod certain;
 mod dialect;
 mod engine;
 mod error;

@@ -87,6 +87,23 @@ impl PruningStatistics for FileBounds<'_> {
     }
 }
 
+/// The least and the greatest value of a column in a file, or values beyond them.
+pub(crate) struct Bounds {
+    pub(crate) min: ScalarValue,
+    pub(crate) max: ScalarValue,
+}
+
+/// `None` where they are not known.
+pub(crate) fn bounds(file: &DataFile, field: &Field) -> Option<Bounds> {
+    let known = |side| bound(file, field, side).filter(|value| !value.is_null());
+    Some(Bounds { min: known(Side::Min)?, max: known(Side::Max)? })
+}
+
+/// Whether each row of a file has a value in a column.
+pub(crate) fn has_no_nulls(file: &DataFile, field: &Field) -> bool {
+    !field.is_nullable() || null_count(file, field.name()) == Some(0)
+}
+
 fn null_count(file: &DataFile, column: &str) -> Option<u64> {
     match column {
         DATE | HOUR => Some(0),

@@ -48,7 +48,8 @@ impl RunFilter {
     }
 }
 
-fn is_of_runs(filter: &Expr) -> bool {
+/// Whether a filter is about nothing but `service` and `level`.
+pub(crate) fn is_of_runs(filter: &Expr) -> bool {
     let columns: HashSet<&str> =
         filter.column_refs().into_iter().map(|column| column.name()).collect();
     !columns.is_empty()

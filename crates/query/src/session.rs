@@ -1,17 +1,20 @@
 //! DataFusion's settings and surroundings: one runtime that all queries share, a session each.
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use chrono::DateTime;
 use datafusion::catalog::CatalogProviderList;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::SessionConfig;
 use loglake_model::Timestamp;
 use object_store::ObjectStore;
@@ -31,6 +34,9 @@ const TOP_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 
 /// The part of the memory for all queries that decoded footers of files may take.
 const METADATA_CACHE_PART: usize = 8;
+
+/// How often the rules of the optimizer are gone through at most; DataFusion's own number.
+const PASSES_MAX: usize = 3;
 
 pub(crate) fn store_url() -> Result<ObjectStoreUrl> {
     ObjectStoreUrl::parse(STORE_URL)
@@ -69,14 +75,12 @@ impl Sessions {
         query: &QueryFacts,
         runtime: Arc<RuntimeEnv>,
         catalogs: Arc<dyn CatalogProviderList>,
-    ) -> SessionState {
-        let mut state = SessionStateBuilder::new_from_existing(self.template.clone())
-            .with_session_id(query.id.clone())
-            .with_runtime_env(runtime)
-            .with_catalog_list(catalogs)
-            .build();
+    ) -> QuerySession {
+        // Copied and not built: that would register each function anew.
+        let mut state = self.template.clone();
+        state.register_catalog_list(catalogs);
         state.execution_props_mut().query_execution_start_time = Some(time(query.started));
-        state
+        QuerySession { state, runtime }
     }
 
     /// The memory, caches and store of all queries.
@@ -92,6 +96,66 @@ impl Sessions {
             .with_memory_pool(Arc::new(pool))
             .build_arc()
     }
+}
+
+/// What one query is planned in, and what it runs in: its state has the memory of all queries, since
+/// planning takes none of it that counts.
+pub(crate) struct QuerySession {
+    state: SessionState,
+    runtime: Arc<RuntimeEnv>,
+}
+
+impl QuerySession {
+    /// Of a query that sees no table.
+    #[cfg(test)]
+    pub(crate) fn of_nothing() -> Result<Self> {
+        let state = functions()?;
+        let runtime = Arc::clone(state.runtime_env());
+        Ok(Self { state, runtime })
+    }
+
+    pub(crate) const fn state(&self) -> &SessionState {
+        &self.state
+    }
+
+    /// What a plan is planned in. The rules are gone through once where nothing is joined: a second time
+    /// finds nothing then, and takes as long.
+    pub(crate) fn planner(&self, plan: &LogicalPlan) -> Result<Cow<'_, SessionState>> {
+        if !joins(plan)? {
+            return Ok(Cow::Borrowed(&self.state));
+        }
+        let mut state = self.state.clone();
+        state.config_mut().options_mut().optimizer.max_passes = PASSES_MAX;
+        Ok(Cow::Owned(state))
+    }
+
+    pub(crate) fn runtime(&self) -> Arc<RuntimeEnv> {
+        Arc::clone(&self.runtime)
+    }
+
+    /// What plans run in: memory is of the query's account.
+    pub(crate) fn task_context(&self) -> Arc<TaskContext> {
+        Arc::new(TaskContext::from(&self.state).with_runtime(self.runtime()))
+    }
+}
+
+/// Whether any part of a plan has two inputs, or a query within its expressions.
+fn joins(plan: &LogicalPlan) -> Result<bool> {
+    plan.exists(|node| {
+        let mut asks = false;
+        node.apply_expressions(|expr| {
+            asks |= expr.exists(|part| Ok(is_subquery(part)))?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(asks || node.inputs().len() > 1)
+    })
+}
+
+const fn is_subquery(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_)
+    )
 }
 
 /// A session that knows the functions of SQL and nothing else.
@@ -129,6 +193,7 @@ fn config() -> SessionConfig {
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true);
     config.options_mut().sql_parser.collect_spans = true;
+    config.options_mut().optimizer.max_passes = 1;
     configure(config.options_mut());
     config
 }
@@ -166,5 +231,28 @@ impl ObjectStoreRegistry for OnlyTheLake {
             return Ok(Arc::clone(&self.store));
         }
         Err(DataFusionError::Plan(format!("{url} cannot be reached from SQL")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn plans_that_join_are_told_from_others() {
+        let state = functions().unwrap();
+        let plan = async |sql: &str| state.create_logical_plan(sql).await.unwrap();
+        for sql in ["select 1", "select a, count(*) from (values (1)) t(a) where a > 0 group by a"]
+        {
+            assert!(!joins(&plan(sql).await).unwrap(), "{sql}");
+        }
+        for sql in [
+            "select 1 union all select 2",
+            "select * from (values (1)) a(n) join (values (1)) b(n) on a.n = b.n",
+            "select 1 where 1 in (select 2)",
+            "select (select 1) + 1",
+        ] {
+            assert!(joins(&plan(sql).await).unwrap(), "{sql}");
+        }
     }
 }

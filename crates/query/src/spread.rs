@@ -32,8 +32,9 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_distributed::{
     ChannelResolver, DistributedExec, DistributedExt, GetWorkerInfoRequest, SessionStateBuilderExt,
@@ -42,10 +43,15 @@ use datafusion_distributed::{
 use futures::future::join_all;
 use url::Url;
 
+use crate::session::QuerySession;
+
 pub use datafusion_distributed::Worker as QueryWorker;
 
 /// How long a querier may take to say that it is there, after a query was lost.
 const PROBE_MAX: Duration = Duration::from_secs(1);
+
+/// Rows of a page, about: as files are written when nothing else is set.
+const PAGE_ROWS: usize = 8 << 10;
 
 /// The queriers of the cluster.
 pub trait Queriers: Send + Sync + 'static {
@@ -87,24 +93,25 @@ impl Spread {
         self.worker.clone()
     }
 
-    /// The plan over several queriers but the `lost` ones, with the session to run it in; `None`
-    /// when it had better stay here.
+    /// The plan over several queriers but the `lost` ones, with what to run it in; `None` when it had
+    /// better stay here.
     pub(crate) async fn over_queriers(
         &self,
-        state: &SessionState,
+        session: &QuerySession,
         logical: &LogicalPlan,
         physical: &Arc<dyn ExecutionPlan>,
         lost: &BTreeSet<Url>,
-    ) -> Result<Option<(SessionState, Arc<dyn ExecutionPlan>)>> {
+    ) -> Result<Option<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)>> {
         let Some(order) = self.order(lost) else { return Ok(None) };
         if !can_be_spread(physical)? || bytes_to_read(physical)? < self.settings.bytes_min {
             return Ok(None);
         }
-        let physical = rows::tested(state, logical, physical).await?;
-        let state = self.session(state, order, physical)?;
+        let state = session.planner(logical)?;
+        let physical = rows::tested(&state, logical, physical).await?;
+        let state = self.session(session, order, physical)?;
         let plan = state.query_planner().create_physical_plan(logical, &state).await?;
         let is_spread = plan.exists(|node| Ok(node.is::<DistributedExec>()))?;
-        Ok(is_spread.then_some((state, plan)))
+        Ok(is_spread.then(|| (plan, state.task_ctx())))
     }
 
     /// Whether a plan that reads these files would run on several queriers.
@@ -127,12 +134,13 @@ impl Spread {
 
     fn session(
         &self,
-        state: &SessionState,
+        session: &QuerySession,
         order: Arc<[Url]>,
         physical: Arc<dyn ExecutionPlan>,
     ) -> Result<SessionState> {
         let local = self.worker.to_local_worker_context(self.queriers.own());
-        let mut builder = SessionStateBuilder::new_from_existing(state.clone())
+        let mut builder = SessionStateBuilder::new_from_existing(session.state().clone())
+            .with_runtime_env(session.runtime())
             .with_query_planner(Arc::new(Planned(physical)))
             .with_distributed_worker_resolver(Fixed(Arc::clone(&order)))
             .with_distributed_channel_resolver(self.queriers.channels())
@@ -207,15 +215,49 @@ pub(crate) fn bytes_to_read(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
     Ok(bytes)
 }
 
-/// The bytes of a piece of a file, less those of rows that its token index ruled out.
+/// The bytes of a piece of a file, less those of pages of which its token index ruled out all rows: for one
+/// row the page around it is read.
 fn bytes_of_piece(piece: &PartitionedFile) -> u64 {
-    let Some(rows) = piece.extensions.get::<ParquetRowSelection>() else {
-        return piece.effective_size();
-    };
-    let (read, skipped) = (rows.selection().row_count(), rows.selection().skipped_row_count());
-    (piece.effective_size() as f64 * read as f64 / (read + skipped).max(1) as f64) as u64
+    let bytes = piece.effective_size();
+    match piece.extensions.get::<ParquetRowSelection>() {
+        Some(rows) => (bytes as f64 * part_of_pages(rows.selection())) as u64,
+        None => bytes,
+    }
+}
+
+/// The part of a file's pages in which rows are selected, from 0 to 1.
+fn part_of_pages(rows: &RowSelection) -> f64 {
+    let (mut at, mut pages, mut next) = (0, 0, 0);
+    for part in rows.iter().filter(|part| part.row_count > 0) {
+        let end = at + part.row_count;
+        if !part.skip {
+            let first = next.max(at / PAGE_ROWS);
+            next = end.div_ceil(PAGE_ROWS);
+            pages += next.saturating_sub(first);
+        }
+        at = end;
+    }
+    pages as f64 / at.div_ceil(PAGE_ROWS).max(1) as f64
 }
 
 fn file_scan(node: &DataSourceExec) -> Option<&FileScanConfig> {
     node.data_source().downcast_ref::<FileScanConfig>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_read_with_its_page() {
+        let part = |rows: &[std::ops::Range<usize>]| {
+            let rows = rows.iter().cloned();
+            part_of_pages(&RowSelection::from_consecutive_ranges(rows, 4 * PAGE_ROWS))
+        };
+        assert_eq!(part(&[]), 0.0);
+        assert_eq!(part(&[7..8]), 0.25);
+        assert_eq!(part(&[7..8, 9..10, PAGE_ROWS - 1..PAGE_ROWS + 1]), 0.5);
+        assert_eq!(part(&[PAGE_ROWS..2 * PAGE_ROWS, 3 * PAGE_ROWS..3 * PAGE_ROWS + 1]), 0.5);
+        assert_eq!(part(&[0..4 * PAGE_ROWS]), 1.0);
+    }
 }

@@ -25,7 +25,7 @@ const ARROWS_MAX: usize = 12;
 
 /// The one statement of a text; a semicolon may end it.
 pub(crate) fn parse(sql: &str) -> Result<Statement, QueryError> {
-    check_joined(sql)?;
+    check_chains(sql)?;
     let parser = DFParserBuilder::new(sql).with_dialect(&LakeDialect);
     let mut statements = parser.with_recursion_limit(NESTING_MAX).build()?.parse_statements()?;
     match (statements.pop_front(), statements.len()) {
@@ -37,7 +37,7 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, QueryError> {
     }
 }
 
-fn check_joined(sql: &str) -> Result<(), QueryError> {
+fn check_chains(sql: &str) -> Result<(), QueryError> {
     // What is no token is for the parser to say.
     let tokens = Tokenizer::new(&LakeDialect, sql).tokenize().unwrap_or_default();
     if most_arrows(&tokens) > ARROWS_MAX {

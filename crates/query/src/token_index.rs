@@ -39,11 +39,23 @@ pub(crate) struct Asked {
     /// What indexes may answer for good; `search` has it too.
     pub(crate) wanted: Option<Wanted>,
     pub(crate) runs: Option<RunFilter>,
+    /// Whether it is for the runs to answer for good, too.
+    pub(crate) by_runs: bool,
 }
 
 impl Asked {
     pub(crate) fn is_nothing(&self) -> bool {
         self.search == Search::Anything && self.runs.is_none()
+    }
+
+    /// A file whose index is not asked.
+    fn without_index(&self, file: &IndexedFile) -> Left {
+        let is_sure = file.is_proved && self.wanted.is_none() && !self.by_runs;
+        let (possible, sure) = match is_sure {
+            true => (Part::Nothing, Part::Everything),
+            false => (Part::Everything, Part::Nothing),
+        };
+        Left { possible, sure }
     }
 }
 
@@ -63,6 +75,9 @@ pub(crate) struct IndexedFile {
     /// Whether it is as loglake wrote it. What another program made of it may have the same metadata and
     /// its rows elsewhere.
     pub(crate) is_own: bool,
+    /// Whether its statistics prove the filters of which its index is not asked, where an answer for good
+    /// is wanted.
+    pub(crate) is_proved: bool,
 }
 
 /// What is left of a file.
@@ -83,7 +98,6 @@ pub(crate) enum Part {
 }
 
 impl Left {
-    const EVERYTHING: Self = Self { possible: Part::Everything, sure: Part::Nothing };
     const NOTHING: Self = Self { possible: Part::Nothing, sure: Part::Nothing };
 }
 
@@ -133,7 +147,7 @@ impl TokenIndexes {
                     return Ok(Left::NOTHING);
                 }
                 if !is_near {
-                    return Ok(Left::EVERYTHING);
+                    return Ok(asked.without_index(&file));
                 }
                 let object = &file.object;
                 let error = |error| QueryError::of_file(object.location.to_string(), error);
@@ -166,13 +180,19 @@ impl TokenIndexes {
 
     async fn left(&self, file: &IndexedFile, asked: &Asked) -> ParquetResult<Left> {
         let object = &file.object;
-        let Some(directory) = self.directory(object).await? else { return Ok(Left::EVERYTHING) };
+        let Some(directory) = self.directory(object).await? else {
+            return Ok(asked.without_index(file));
+        };
         let size = Size { rows: directory.rows as usize, page_rows: directory.page_rows as usize };
         let runs = match (&asked.runs, &directory.runs) {
             // What it cannot say of a run, as of a text that is no number, is told of the rows.
             (Some(filter), Some(runs)) if file.is_own => filter.rows(runs).ok(),
             _ => None,
         };
+        // Rows are where they were written only in files as they were written.
+        let is_sure = file.is_proved
+            && (runs.is_some() || !asked.by_runs)
+            && (file.is_own || asked.wanted.is_none());
         let rows = runs.unwrap_or_else(|| Rows::all(size.rows));
         if rows.is_empty() {
             return Ok(Left::NOTHING);
@@ -181,15 +201,15 @@ impl TokenIndexes {
         let parts = |column: &str| Some(columns.get(column)?.parts());
         let pages = asked.search.pages(&parts, directory.page_count());
         let rows = rows.intersection(&size.rows_of(&pages));
-        // Rows are where they were written only in files as they were written.
-        let wanted = asked.wanted.as_ref().filter(|_| file.is_own);
-        let (possible, sure) = match wanted.map(|wanted| wanted.rows(&parts, size)) {
-            Some(found) => (
-                rows.intersection(&found.possible.without(&found.sure)),
-                rows.intersection(&found.sure),
-            ),
-            None => (rows, Rows::none()),
+        let (possible, sure) = match asked.wanted.as_ref().filter(|_| file.is_own) {
+            Some(wanted) => {
+                let found = wanted.rows(&parts, size);
+                (rows.intersection(&found.possible), rows.intersection(&found.sure))
+            }
+            None => (rows.clone(), rows),
         };
+        let sure = if is_sure { sure } else { Rows::none() };
+        let possible = possible.without(&sure);
         Ok(Left { possible: Part::of(&possible, size.rows), sure: Part::of(&sure, size.rows) })
     }
 

@@ -158,7 +158,7 @@ pub(super) async fn total(
     if let Some(bound) = bound {
         plan = plan.limit(0, Some(bound + 1))?;
     }
-    let rows = plan.aggregate(Vec::<Expr>::new(), vec![count(lit(1))])?.build()?;
+    let rows = plan.aggregate(Vec::<Expr>::new(), vec![count(lit(1_i64))])?.build()?;
     let rows = snapshot.run(rows).await?;
     let counted = rows.iter().find(|batch| batch.num_rows() > 0);
     let counted = counted.map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0));

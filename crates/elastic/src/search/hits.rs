@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use futures::future::try_join_all;
 use loglake_model::TableName;
 use loglake_query::PlanSnapshot;
@@ -46,8 +46,8 @@ pub(super) async fn hits(
         plans.push((table, want.plan(plan, &fields, skip, fetch)?));
     }
     let keys = sort.0.len();
-    let found = plans.into_iter().map(|(table, plan)| async move {
-        let rows = snapshot.run(plan).await?;
+    let found = plans.into_iter().map(|(table, (plan, columns))| async move {
+        let rows = snapshot.run_as(plan, &columns).await?;
         search.hits.sorted_hits(&rows, &Index::One(table.to_string()), keys)
     });
     let found = try_join_all(found).await?;
@@ -68,13 +68,14 @@ struct Want<'a> {
 }
 
 impl Want<'_> {
+    /// The rows, and the columns of hits over them.
     fn plan(
         &self,
         rows: LogicalPlanBuilder,
         fields: &Fields,
         skip: usize,
         fetch: usize,
-    ) -> Result<LogicalPlan, ElasticError> {
+    ) -> Result<(LogicalPlan, Vec<Expr>), ElasticError> {
         let Self { search, sort, now_nanos, .. } = self;
         let score =
             self.scorer.as_ref().map(|scorer| scorer.score(&search.query, fields, *now_nanos));
@@ -107,7 +108,7 @@ impl Want<'_> {
         if !is_unordered {
             plan = plan.sort(order)?;
         }
-        Ok(plan.limit(skip, Some(fetch))?.project(columns)?.build()?)
+        Ok((plan.limit(skip, Some(fetch))?.build()?, columns))
     }
 }
 

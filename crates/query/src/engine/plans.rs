@@ -15,9 +15,13 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
+use datafusion::common::DFSchemaRef;
 use datafusion::datasource::provider_as_source;
+use datafusion::error::Result as PlanResult;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use futures::{FutureExt, TryStreamExt};
 use loglake_model::{TableName, TenantName};
 use tokio::time::timeout_at;
@@ -26,6 +30,7 @@ use super::{QueryEngine, Tries, Want};
 use crate::answer::Deadline;
 use crate::catalog::{CATALOG, OneCatalog, PUBLIC};
 use crate::running::RunningQuery;
+use crate::session::QuerySession;
 use crate::snapshot::Terms;
 use crate::statement::Named;
 use crate::{QueryError, read_only};
@@ -51,7 +56,7 @@ pub struct PlanQuery<'e> {
 /// The tables of a question, each bound to one version with its fresh rows.
 pub struct PlanSnapshot<'q> {
     query: &'q PlanQuery<'q>,
-    state: SessionState,
+    session: Arc<QuerySession>,
     tables: BTreeMap<String, Arc<dyn TableProvider>>,
     /// Bytes of rows that were handed out: answers are held whole.
     held_bytes: AtomicUsize,
@@ -84,8 +89,9 @@ impl PlanQuery<'_> {
         let bound = self.in_time(bind.boxed()).await?;
         let (runtime, tables) = (Arc::clone(&bound.runtime), bound.public.clone());
         let catalogs = Arc::new(OneCatalog(Arc::new(bound.catalog())));
-        let state = self.engine.sessions.session(self.query.facts(), runtime, catalogs);
-        Ok(PlanSnapshot { query: self, state, tables, held_bytes: AtomicUsize::new(0) })
+        let session = self.engine.sessions.session(self.query.facts(), runtime, catalogs);
+        let session = Arc::new(session);
+        Ok(PlanSnapshot { query: self, session, tables, held_bytes: AtomicUsize::new(0) })
     }
 
     /// Whether the error says that the lake moved on, so that everything is to be asked again of
@@ -143,6 +149,24 @@ impl PlanSnapshot<'_> {
         Ok(LogicalPlanBuilder::scan(name, provider_as_source(Arc::clone(provider)), None)?)
     }
 
+    /// The rows of a plan's answer with other columns, made of its own. A projection at the plan's end would
+    /// give the same: of many columns, planning goes over it for longer than a few rows take.
+    ///
+    /// # Errors
+    /// As of queries.
+    pub async fn run_as(
+        &self,
+        plan: LogicalPlan,
+        columns: &[Expr],
+    ) -> Result<Vec<RecordBatch>, QueryError> {
+        let schema = Arc::clone(plan.schema());
+        let batches = self.run(plan).await?;
+        if batches.is_empty() {
+            return Ok(batches);
+        }
+        Ok(projected(self.session.state(), &schema, &batches, columns)?)
+    }
+
     /// The rows of a plan's answer. All rows of all plans of the question are held at once, within
     /// the bound of one held answer.
     ///
@@ -152,7 +176,7 @@ impl PlanSnapshot<'_> {
         read_only::check_plan(&plan)?;
         let PlanQuery { engine, tries, query, .. } = self.query;
         let work = async {
-            let mut started = engine.execute(self.state.clone(), plan, tries).await?;
+            let mut started = engine.execute(&self.session, plan, tries).await?;
             let mut batches = vec![];
             loop {
                 let batch = match started.first.pop_front() {
@@ -174,4 +198,33 @@ impl PlanSnapshot<'_> {
         let answer = self.query.in_time(work.boxed()).await;
         answer.map_err(|e| if tries.was_spread() { e.of_several_queriers() } else { e })
     }
+}
+
+/// Each batch's rows with other columns, by the names of their expressions.
+fn projected(
+    state: &SessionState,
+    schema: &DFSchemaRef,
+    batches: &[RecordBatch],
+    columns: &[Expr],
+) -> PlanResult<Vec<RecordBatch>> {
+    let simplified = ExprSimplifier::new(
+        SimplifyContext::builder()
+            .with_schema(Arc::clone(schema))
+            .with_config_options(Arc::clone(state.config_options()))
+            .build(),
+    );
+    let physical = columns.iter().map(|expr| {
+        // Some functions are but names for what they are simplified to.
+        let simple = simplified.simplify(simplified.coerce(expr.clone(), schema)?)?;
+        Ok((expr.schema_name().to_string(), state.create_physical_expr(simple, schema)?))
+    });
+    let physical = physical.collect::<PlanResult<Vec<_>>>()?;
+    let of_batch = |batch: &RecordBatch| {
+        let columns = physical.iter().map(|(name, expr)| {
+            Ok((name, expr.evaluate(batch)?.into_array(batch.num_rows())?, true))
+        });
+        let columns = columns.collect::<PlanResult<Vec<_>>>()?;
+        Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
+    };
+    batches.iter().map(of_batch).collect()
 }

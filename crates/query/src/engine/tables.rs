@@ -19,6 +19,13 @@ impl QueryEngine {
         Ok(self.reader.catalog().tables(tenant).boxed().await?.into_iter().collect())
     }
 
+    /// Those of the tenant's tables that this process has open. Nothing is read for it.
+    pub fn open_tables(&self, tenant: &TenantName) -> BTreeSet<TableName> {
+        let open = self.reader.catalog().open_tables();
+        let own = open.iter().filter(|table| table.tenant() == tenant);
+        own.map(|table| table.name().clone()).collect()
+    }
+
     /// The columns of those of `names` that are there, as queries see them.
     pub async fn shapes(
         &self,

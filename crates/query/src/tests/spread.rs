@@ -128,6 +128,7 @@ const QUERIES: &[&str] = &[
     "select \"http.path\", avg(seq) from logs group by 1 having count(*) > 5 order by 1",
     "select seq, service from logs order by timestamp desc limit 7",
     "select seq from logs where message like '%/login%' order by seq",
+    "select seq from logs where level = 'error' and timestamp >= '2000-01-01' and message like '%login%' order by 1",
     "select seq from logs order by seq offset 50",
     "select distinct service, level from logs order by 1, 2",
     "select a.seq, b.seq from logs a join logs b on a.seq = b.seq + 1 order by 1",

@@ -9,6 +9,7 @@ use loglake_query::RelationKind;
 use super::Kafka;
 use super::protocol::Code;
 use super::wire::{Answer, Fields, Malformed};
+use crate::codes::kafka_code;
 use crate::failure::Failure;
 
 const CLUSTER: &str = "loglake";
@@ -58,8 +59,9 @@ pub(super) async fn answer(
     let make = if version >= 4 { fields.bool()? } else { true };
     let topics = match &named {
         Some(names) => {
-            let known = match !make && names.len() > ASKED_ONE_BY_ONE_MAX {
-                true => Some(tables(kafka).await.into_iter().collect()),
+            let lists = !make && names.len() > ASKED_ONE_BY_ONE_MAX && kafka.doors.engine().is_ok();
+            let known = match lists {
+                true => Some(tables(kafka).await.map(HashSet::from_iter)),
                 false => None,
             };
             let mut topics = vec![];
@@ -69,7 +71,10 @@ pub(super) async fn answer(
             }
             topics
         }
-        None => tables(kafka).await.into_iter().map(|name| (name, Code::None)).collect(),
+        // An answer of all topics has no place for an error.
+        None => {
+            tables(kafka).await.unwrap_or_default().into_iter().map(|n| (n, Code::None)).collect()
+        }
     };
     Ok(encode(node, version, &topics))
 }
@@ -78,42 +83,45 @@ async fn topic_code(
     kafka: &Kafka,
     name: &str,
     make: bool,
-    known: Option<&HashSet<String>>,
+    known: Option<&Result<HashSet<String>, Code>>,
 ) -> Code {
     let Ok(table) = TableName::new(name) else { return Code::InvalidTopic };
     if make {
         return Code::None;
     }
     let there = match known {
-        Some(known) => Ok(known.contains(name)),
+        Some(known) => known.as_ref().map(|known| known.contains(name)).map_err(|code| *code),
         None => exists(kafka, &table).await,
     };
     match there {
         Ok(true) => Code::None,
         Ok(false) => Code::UnknownTopicOrPartition,
-        Err(failure) => crate::codes::kafka_code(failure.kind()),
+        Err(code) => code,
     }
 }
 
-async fn exists(kafka: &Kafka, table: &TableName) -> Result<bool, Failure> {
+async fn exists(kafka: &Kafka, table: &TableName) -> Result<bool, Code> {
     match kafka.doors.ingester() {
-        Ok(ingester) => Ok(ingester.has_table(&kafka.doors.tenant, table).await?),
-        Err(_) => Ok(tables(kafka).await.iter().any(|name| name == table.as_str())),
+        Ok(ingester) => {
+            let there = ingester.has_table(&kafka.doors.tenant, table).await;
+            there.map_err(|e| kafka_code(Failure::from(e).kind()))
+        }
+        Err(_) => Ok(tables(kafka).await?.iter().any(|name| name == table.as_str())),
     }
 }
 
-async fn tables(kafka: &Kafka) -> Vec<String> {
-    let Ok(engine) = kafka.doors.engine() else { return vec![] };
-    let relations = match engine.relations(&kafka.doors.tenant).await {
-        Ok(relations) => relations,
-        Err(e) => {
-            tracing::warn!("the topics cannot be listed: {e}");
-            return vec![];
-        }
+/// All tables; of a listing that failed, how clients are to take it.
+async fn tables(kafka: &Kafka) -> Result<Vec<String>, Code> {
+    let listed = async {
+        let relations = kafka.doors.engine()?.relations(&kafka.doors.tenant).await?;
+        let tables = relations.into_iter();
+        let tables = tables.filter(|r| r.kind == RelationKind::Table && r.schema == PUBLIC);
+        Ok(tables.map(|relation| relation.name).collect())
     };
-    let tables = relations.into_iter();
-    let tables = tables.filter(|r| r.kind == RelationKind::Table && r.schema == PUBLIC);
-    tables.map(|relation| relation.name).collect()
+    listed.await.map_err(|failure: Failure| {
+        tracing::warn!("the topics cannot be listed: {failure}");
+        kafka_code(failure.kind())
+    })
 }
 
 fn encode(node: &Node, version: i16, topics: &[(String, Code)]) -> Answer {

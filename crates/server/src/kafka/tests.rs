@@ -27,18 +27,22 @@ use tokio::time::timeout;
 use tokio_util::sync::DropGuard;
 
 use super::*;
-use crate::test_lake::open_doors;
+use crate::doors::{DoorSettings, Doors};
+use crate::test_lake::{doors, open_doors};
 
 /// 2026-11-01T12:00:00Z, an hour before the lake's clock.
 const SECOND: i64 = 1_793_534_400;
 
 async fn door(token: Option<&str>) -> (SocketAddr, DropGuard) {
+    door_to(open_doors(token).await).await
+}
+
+async fn door_to(doors: OpenDoors) -> (SocketAddr, DropGuard) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let fields = RecordFields::default();
     let settings = KafkaSettings { advertise: None, fields, settle: Duration::from_secs(10) };
     let stop = CancellationToken::new();
-    let doors = open_doors(token).await;
     tokio::spawn(listen(KafkaPort { listener, settings }, doors, stop.clone()));
     (address, stop.drop_guard())
 }
@@ -257,6 +261,18 @@ async fn a_partition_that_is_named_twice_is_asked_once() {
 #[tokio::test]
 async fn many_topics_are_looked_up_at_once() {
     let (address, _stop) = door(None).await;
+    many_topics_are_found(address).await;
+}
+
+#[tokio::test]
+async fn many_topics_are_looked_up_where_nothing_is_queried() {
+    let doors = Doors { engine: None, ..doors(None).await };
+    let doors = OpenDoors::new(doors, DoorSettings::default()).unwrap();
+    let (address, _stop) = door_to(doors).await;
+    many_topics_are_found(address).await;
+}
+
+async fn many_topics_are_found(address: SocketAddr) {
     let mut client = Client::of(address).await;
     client.call(8, produce("logs", r#"{"message":"a"}"#)).await;
     let names = (0..500).map(|n| StrBytes::from_string(format!("none-{n}")));

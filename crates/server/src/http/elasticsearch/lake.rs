@@ -52,8 +52,15 @@ pub(super) async fn named(
     expression: Option<&str>,
     options: IndexOptions,
 ) -> Result<Vec<TableName>, Refused> {
-    let tables = tables(doors).await?;
     let now = doors.clock.now().as_nanos();
+    // A table that is open is there; only who means others has to list them.
+    if let Some(names) = expression.filter(|names| !loglake_elastic::is_pattern(names)) {
+        let open = doors.engine()?.open_tables(&doors.tenant);
+        if let Ok(names) = loglake_elastic::resolve(names, &open, IndexOptions::default(), now) {
+            return Ok(names);
+        }
+    }
+    let tables = tables(doors).await?;
     match loglake_elastic::resolve(expression.unwrap_or("_all"), &tables, options, now) {
         Ok(names) => Ok(names),
         Err(error) => Err(unfound(error.into())),
