@@ -48,7 +48,7 @@ async fn files_that_cannot_match_stay_closed() {
         ("date = '2026-11-01' and hour = 13", 30, 0),
         ("date > '2026-11-01'", 0, 0),
         ("timestamp >= '2026-11-01T13:40:00Z'", 10, 0),
-        ("timestamp >= '2026-11-01T13:38:00Z'", 11, 1), // of two files the one that lies across
+        ("timestamp >= '2026-11-01T13:38:00Z'", 11, 2), // one of them lies across
         ("timestamp < '2026-11-01T12:00:00Z'", 0, 0),
         ("timestamp > now() - interval '20 minutes'", 9, 1),
         ("timestamp >= '2026-11-01T12:50:00Z' and timestamp < '2026-11-01T13:10:00Z'", 10, 2),

@@ -367,9 +367,14 @@ async fn a_file_of_another_program_is_not_asked_where_its_services_are() {
     lake.store.copy(&location(&own), &location(&foreign)).await.unwrap();
     let (kind, removes, adds) = (RewriteKind::Compaction, vec![own], vec![foreign]);
     table.commit_rewrite(&Rewrite { kind, removes, adds }).await.unwrap();
-    let read = rows_read(&lake.engine(), "service = 'web' and level = 'ERROR'").await;
+    let (engine, filter) = (lake.engine(), "service = 'web' and level = 'ERROR'");
+    let read = rows_read(&engine, filter).await;
     // Of its own file 41; of this one the pages that their statistics leave.
     assert!(read >= PAGE_ROWS as u64, "{read}");
+    let is_wanted = |n: &i64| (service(*n), level(*n)) == (Some("web"), Some("ERROR"));
+    let expected: Vec<i64> = (0..ROWS).filter(is_wanted).collect();
+    let sql = format!("select seq from indexed where {filter} order by seq");
+    assert_eq!(integers(&engine, &sql).await, expected);
 }
 
 /// The list of files says of a search that it need not be opened.
