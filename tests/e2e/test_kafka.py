@@ -203,7 +203,7 @@ def test_a_batch_that_is_sent_again_adds_nothing(make_lake):
                 "killed", payload, on_delivery=lambda e, _, n=sent: said.__setitem__(n, e)
             )
             sent += 1
-            producer.poll(0.0005)
+            producer.poll(0.001)  # the least that it waits: else the queue is full while the lake starts
         lake.kill9()
         lake.start()
     assert producer.flush(60) == 0

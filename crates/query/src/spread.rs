@@ -250,14 +250,14 @@ mod tests {
 
     #[test]
     fn a_row_is_read_with_its_page() {
-        let part = |rows: &[std::ops::Range<usize>]| {
-            let rows = rows.iter().cloned();
+        let part = |rows: &[(usize, usize)]| {
+            let rows = rows.iter().map(|(from, to)| *from..*to);
             part_of_pages(&RowSelection::from_consecutive_ranges(rows, 4 * PAGE_ROWS))
         };
         assert_eq!(part(&[]), 0.0);
-        assert_eq!(part(&[7..8]), 0.25);
-        assert_eq!(part(&[7..8, 9..10, PAGE_ROWS - 1..PAGE_ROWS + 1]), 0.5);
-        assert_eq!(part(&[PAGE_ROWS..2 * PAGE_ROWS, 3 * PAGE_ROWS..3 * PAGE_ROWS + 1]), 0.5);
-        assert_eq!(part(&[0..4 * PAGE_ROWS]), 1.0);
+        assert_eq!(part(&[(7, 8)]), 0.25);
+        assert_eq!(part(&[(7, 8), (9, 10), (PAGE_ROWS - 1, PAGE_ROWS + 1)]), 0.5);
+        assert_eq!(part(&[(PAGE_ROWS, 2 * PAGE_ROWS), (3 * PAGE_ROWS, 3 * PAGE_ROWS + 1)]), 0.5);
+        assert_eq!(part(&[(0, 4 * PAGE_ROWS)]), 1.0);
     }
 }

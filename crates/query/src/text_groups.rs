@@ -22,9 +22,8 @@ use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
-use datafusion::physical_plan::aggregates::{
-    AggregateExec, AggregateMode, aggregate_expressions, evaluate_many,
-};
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, aggregate_expressions};
+use datafusion::physical_plan::expressions::Literal;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -161,7 +160,7 @@ impl ExecutionPlan for TextGroups {
 struct Grouping {
     aggregate: AggregateExec,
     /// What each function takes.
-    arguments: Vec<Vec<Arc<dyn PhysicalExpr>>>,
+    arguments: Vec<Vec<Argument>>,
     texts: Texts,
     states: Vec<Box<dyn GroupsAccumulator>>,
     /// The group of each row of a batch; kept for its memory.
@@ -178,8 +177,12 @@ impl Grouping {
         metrics: BaselineMetrics,
     ) -> Result<Self> {
         let functions = aggregate.aggr_expr();
+        let arguments = aggregate_expressions(functions, aggregate.mode(), 0)?;
         Ok(Self {
-            arguments: aggregate_expressions(functions, aggregate.mode(), 0)?,
+            arguments: arguments
+                .into_iter()
+                .map(|of_one| of_one.into_iter().map(Argument::new).collect())
+                .collect(),
             texts: Texts::default(),
             states: accumulators(aggregate)?,
             aggregate: aggregate.clone(),
@@ -198,9 +201,10 @@ impl Grouping {
         self.groups.clear();
         self.texts.groups_of(key.as_string_view(), &mut self.groups);
 
-        let arguments = evaluate_many(&self.arguments, batch)?;
         let filters = self.aggregate.filter_expr().iter().zip(&mut self.states);
-        for ((filter, state), values) in filters.zip(arguments) {
+        for ((filter, state), arguments) in filters.zip(&mut self.arguments) {
+            let values = arguments.iter_mut().map(|argument| argument.of(batch));
+            let values = values.collect::<Result<Vec<_>>>()?;
             let filter = filter.as_ref().map(|filter| rows_of(filter, batch)).transpose()?;
             state.update_batch(&values, &self.groups, filter.as_ref(), self.texts.len())?;
         }
@@ -228,6 +232,30 @@ impl Grouping {
         let states = RecordBatch::try_new(schema, columns)?;
         self.metrics.record_output(states.num_rows());
         Ok(states)
+    }
+}
+
+/// An argument of a function; of one that is the same in each row the values are kept, for `count(*)`.
+struct Argument {
+    expr: Arc<dyn PhysicalExpr>,
+    kept: Option<ArrayRef>,
+}
+
+impl Argument {
+    fn new(expr: Arc<dyn PhysicalExpr>) -> Self {
+        Self { expr, kept: None }
+    }
+
+    fn of(&mut self, batch: &RecordBatch) -> Result<ArrayRef> {
+        let rows = batch.num_rows();
+        if let Some(kept) = self.kept.as_ref().filter(|kept| kept.len() >= rows) {
+            return Ok(kept.slice(0, rows));
+        }
+        let values = self.expr.evaluate(batch)?.into_array(rows)?;
+        if self.expr.is::<Literal>() {
+            self.kept = Some(Arc::clone(&values));
+        }
+        Ok(values)
     }
 }
 
