@@ -136,6 +136,7 @@ struct Tries {
     was_spread: AtomicBool,
     /// Whether an earlier one did and may have lost some of them.
     after_loss: bool,
+    /// Queriers that it is done without.
     lost: BTreeSet<Url>,
     leave: Arc<Leave>,
 }
@@ -352,8 +353,12 @@ impl QueryEngine {
                 Some(spread) if tries.was_spread() && !tries.after_loss && may_be_loss(error) => {
                     tries.after_loss = true;
                     tries.lost = spread.lost().await;
-                    // An error that looks like the query's own is, unless somebody is missing.
-                    error.kind() != ErrorKind::Invalid || !tries.lost.is_empty()
+                    // It looks like the query's own mistake. It may be of a querier that is back already and
+                    // knows nothing of the query: alone it shows.
+                    if error.kind() == ErrorKind::Invalid && tries.lost.is_empty() {
+                        tries.lost = spread.others();
+                    }
+                    true
                 }
                 _ => false,
             },

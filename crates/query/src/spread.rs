@@ -155,10 +155,15 @@ impl Spread {
 
     /// Those of the queriers that do not say that they are there.
     pub(crate) async fn lost(&self) -> BTreeSet<Url> {
-        let own = self.queriers.own();
-        let others: Vec<Url> = self.queriers.live().into_iter().filter(|url| *url != own).collect();
+        let others = self.others();
         let answers = join_all(others.iter().map(|url| self.answers(url))).await;
         others.into_iter().zip(answers).filter(|(_, there)| !there).map(|(url, _)| url).collect()
+    }
+
+    /// All but this one.
+    pub(crate) fn others(&self) -> BTreeSet<Url> {
+        let own = self.queriers.own();
+        self.queriers.live().into_iter().filter(|url| *url != own).collect()
     }
 
     async fn answers(&self, url: &Url) -> bool {
