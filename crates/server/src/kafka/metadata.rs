@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use loglake_model::TableName;
-use loglake_query::RelationKind;
 
 use super::Kafka;
 use super::protocol::Code;
@@ -17,8 +16,6 @@ const CLUSTER: &str = "loglake";
 const OPERATIONS_UNKNOWN: i32 = i32::MIN;
 /// More topics than these are looked up in one listing of all.
 const ASKED_ONE_BY_ONE_MAX: usize = 16;
-/// The schema of the tables, among the relations.
-const PUBLIC: &str = "public";
 
 /// This process, as clients know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,10 +110,8 @@ async fn exists(kafka: &Kafka, table: &TableName) -> Result<bool, Code> {
 /// All tables; of a listing that failed, how clients are to take it.
 async fn tables(kafka: &Kafka) -> Result<Vec<String>, Code> {
     let listed = async {
-        let relations = kafka.doors.engine()?.relations(&kafka.doors.tenant).await?;
-        let tables = relations.into_iter();
-        let tables = tables.filter(|r| r.kind == RelationKind::Table && r.schema == PUBLIC);
-        Ok(tables.map(|relation| relation.name).collect())
+        let tables = kafka.doors.engine()?.tables(&kafka.doors.tenant).await?;
+        Ok(tables.iter().map(ToString::to_string).collect())
     };
     listed.await.map_err(|failure: Failure| {
         tracing::warn!("the topics cannot be listed: {failure}");
