@@ -97,16 +97,16 @@ impl IndexBuilder {
         // Where folding has changed characters, words are not where they are in the text.
         let as_written = self.folded.len() == text.len();
         let written = if as_written { text.as_bytes() } else { &self.folded };
-        let goes_on = |at: Option<usize>| {
-            let byte = at.and_then(|at| self.folded.get(at));
-            byte.is_some_and(|byte| !byte.is_ascii())
-        };
+        let goes_on = |character: Option<char>| character.is_some_and(char::is_alphanumeric);
         for word in words(&self.folded) {
             let Range { start, end } = word.range;
             if !word.has_digit {
-                let is_part = goes_on(start.checked_sub(1)) || goes_on(Some(end));
+                let is_part = || {
+                    goes_on(text[..start].chars().next_back())
+                        || goes_on(text[end..].chars().next())
+                };
                 let form = match as_written {
-                    true if is_part => Form::Part,
+                    true if is_part() => Form::Part,
                     true => Form::Word,
                     false => Form::Folded,
                 };

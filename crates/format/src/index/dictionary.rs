@@ -1,5 +1,6 @@
 //! The words of letters alone that a column's texts have, as they are written there, each with its pages,
-//! and with its rows where those are few runs.
+//! and with its rows where those are few runs. A word that is both a whole one and a part of longer ones is
+//! there twice, so that the rows of each are known.
 
 use std::io::Read;
 
@@ -34,7 +35,7 @@ pub struct Dictionary {
     starts: Vec<u32>,
     /// A bitmap of pages a word.
     bitmaps: Vec<u8>,
-    /// A bit a word: whether it is part of a longer word somewhere.
+    /// A bit a word: whether it is a part of longer ones, and never a whole one.
     parts: Pages,
     /// A bit a word: whether it is somewhere written otherwise than it is here.
     folded_ones: Pages,
@@ -86,26 +87,25 @@ impl Dictionary {
 
     /// The rows of the known words that the stem is, or is a part of; `rows_of` gives the rows of pages.
     pub(super) fn rows(&self, exact: &ExactStem, rows_of: impl Fn(&Pages) -> Rows) -> Found {
-        let (mut sure, mut pages, mut possible) = (vec![], Pages::none(), vec![]);
+        let (mut sure, mut pages) = (vec![], Pages::none());
         let ExactStem { stem, written } = exact;
+        let is_whole = stem.begins && stem.ends;
         for word in self.matching(stem) {
             let may_be = |form: &Vec<u8>| {
                 self.folded_ones.contains(word) || self.is_written(word, stem, form)
             };
-            if !written.as_ref().is_none_or(may_be) {
+            if is_whole && self.parts.contains(word) || !written.as_ref().is_none_or(may_be) {
                 continue;
             }
-            let is_whole = stem.begins && stem.ends;
             match self.postings.rows(word) {
-                Some(rows) if is_whole && self.parts.contains(word) => possible.push(rows),
                 Some(rows) => sure.push(rows),
                 None => pages.unite(&self.pages_of(word)),
             }
         }
         pages.unite(&self.partial);
         let sure = Rows::union(sure);
-        possible.extend([sure.clone(), rows_of(&pages)]);
-        Found { sure, possible: Rows::union(possible) }
+        let possible = Rows::union([sure.clone(), rows_of(&pages)]);
+        Found { sure, possible }
     }
 
     /// Whether a word has a stem of it in this very form.
@@ -224,11 +224,18 @@ fn word_from(text: &[u8], start: u32) -> &[u8] {
 #[derive(Debug)]
 pub(super) struct DictionaryBuilder {
     text_bytes_max: usize,
-    numbers: HashMap<Box<[u8]>, u32>,
+    numbers: HashMap<Box<[u8]>, Numbers>,
     words: Vec<KnownWord>,
     postings: PostingsBuilder,
     text_bytes: usize,
     partial: Pages,
+}
+
+/// The numbers of a word, as a whole one and as a part of longer ones.
+#[derive(Clone, Copy, Debug, Default)]
+struct Numbers {
+    whole: Option<u32>,
+    part: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -251,10 +258,16 @@ pub(super) struct Seen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Word,
-    /// Other letters or digits may be beside it.
+    /// A letter or a digit is beside it.
     Part,
     /// It is in lower case, and written in whatever way: which rows have it in which way is not known.
     Folded,
+}
+
+impl Numbers {
+    const fn of(self, is_part: bool) -> Option<u32> {
+        if is_part { self.part } else { self.whole }
+    }
 }
 
 impl DictionaryBuilder {
@@ -271,99 +284,106 @@ impl DictionaryBuilder {
 
     /// Takes a word of letters in, as it is written; false when it belongs into the page's filter instead.
     pub(super) fn add(&mut self, word: &[u8], seen: Seen) -> bool {
-        if let Some(number) = self.numbers.get(word) {
-            let number = *number as usize;
-            let known = &mut self.words[number];
-            if known.last != seen.page {
-                known.pages.insert(seen.page);
-                known.last = seen.page;
+        let is_part = seen.form == Form::Part;
+        let numbers = self.numbers.get(word).copied().unwrap_or_default();
+        let number = match numbers.of(is_part) {
+            Some(number) => number as usize,
+            None if !self.has_room_for(word) => {
+                self.partial.insert(seen.page);
+                return false;
             }
-            known.is_part |= seen.form == Form::Part;
-            known.is_folded |= seen.form == Form::Folded;
-            self.add_row(number, seen);
-            return true;
+            None => self.add_new(word, is_part, seen.page),
+        };
+        let known = &mut self.words[number];
+        if known.last != seen.page {
+            known.pages.insert(seen.page);
+            known.last = seen.page;
         }
-        let bytes = word.len() + 1;
-        if word.len() > WORD_BYTES_MAX || self.text_bytes + bytes > self.text_bytes_max {
-            self.partial.insert(seen.page);
-            return false;
+        self.postings.add(number, seen.row);
+        if seen.form == Form::Folded {
+            known.is_folded = true;
+            self.postings.forget(number);
         }
-        self.text_bytes += bytes;
-        let mut pages = Pages::none();
-        pages.insert(seen.page);
-        let number = self.words.len();
-        self.numbers.insert(word.into(), number as u32);
-        let (is_part, is_folded) = (seen.form == Form::Part, seen.form == Form::Folded);
-        self.words.push(KnownWord { pages, last: seen.page, is_part, is_folded });
-        self.add_row(number, seen);
         true
     }
 
-    fn add_row(&mut self, word: usize, seen: Seen) {
-        self.postings.add(word, seen.row);
-        if seen.form == Form::Folded {
-            self.postings.forget(word);
-        }
+    fn has_room_for(&self, word: &[u8]) -> bool {
+        word.len() <= WORD_BYTES_MAX && self.text_bytes + word.len() < self.text_bytes_max
+    }
+
+    /// The number of a word that is new as a whole one, or as a part.
+    fn add_new(&mut self, word: &[u8], is_part: bool, page: usize) -> usize {
+        self.text_bytes += word.len() + 1;
+        let number = self.words.len();
+        let numbers = self.numbers.entry(word.into()).or_default();
+        let of_form = if is_part { &mut numbers.part } else { &mut numbers.whole };
+        *of_form = Some(number as u32);
+        let mut pages = Pages::none();
+        pages.insert(page);
+        self.words.push(KnownWord { pages, last: page, is_part, is_folded: false });
+        number
     }
 
     /// Of a file with so many pages and rows.
     pub(super) fn encode(&self, page_count: usize, rows: usize) -> Result<Vec<u8>, FormatError> {
-        let order = self.order();
+        let words = self.sorted(|_| true);
+        let order: Vec<u32> = words.iter().map(|(_, number)| *number).collect();
         let postings = self.postings.encode(&order, postings::room(rows));
-        self.encode_pages(&order, page_count, &self.partial, |word| &word.pages, &postings)
+        self.encode_pages(&words, page_count, &self.partial, |word| &word.pages, &postings)
     }
 
-    /// As if all pages were one, without rows.
+    /// As if all pages were one, without rows, each word once.
     pub(super) fn encode_as_one_page(&self) -> Result<Vec<u8>, FormatError> {
         let one = Pages::all(1);
         let partial = if self.partial.is_empty() { &Pages::none() } else { &one };
-        let order = self.order();
-        let postings = PostingsBuilder::without_rows(order.len());
-        self.encode_pages(&order, 1, partial, |_| &one, &postings)
+        let words = self.sorted(|numbers| numbers.whole.is_none());
+        let postings = PostingsBuilder::without_rows(words.len());
+        self.encode_pages(&words, 1, partial, |_| &one, &postings)
     }
 
-    /// The numbers of the words in the order in which they are written.
-    fn order(&self) -> Vec<u32> {
-        let mut sorted: Vec<(Vec<u8>, &[u8], u32)> = self
-            .numbers
-            .iter()
-            .map(|(word, number)| (word.to_ascii_lowercase(), word.as_ref(), *number))
-            .collect();
-        sorted.sort_unstable();
-        sorted.into_iter().map(|(_, _, number)| number).collect()
+    /// The words and their numbers in the order in which they are written, with those of their parts that
+    /// are to be there.
+    fn sorted(&self, has_part: impl Fn(&Numbers) -> bool) -> Vec<(&[u8], u32)> {
+        let all = self.numbers.iter().flat_map(|(word, numbers)| {
+            let part = numbers.part.filter(|_| has_part(numbers));
+            let numbers = numbers.whole.into_iter().chain(part);
+            numbers.map(|number| (word.to_ascii_lowercase(), word.as_ref(), number))
+        });
+        let mut all: Vec<(Vec<u8>, &[u8], u32)> = all.collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, word, number)| (word, number)).collect()
     }
 
     fn encode_pages<'a>(
         &'a self,
-        order: &[u32],
+        sorted: &[(&[u8], u32)],
         page_count: usize,
         partial: &Pages,
         pages_of: impl Fn(&'a KnownWord) -> &'a Pages,
         postings: &[u8],
     ) -> Result<Vec<u8>, FormatError> {
-        let mut texts: Vec<&[u8]> = vec![&[]; order.len()];
-        self.numbers.iter().for_each(|(word, number)| texts[*number as usize] = word);
-        let text_bytes = if order.is_empty() { 0 } else { self.text_bytes + 1 };
-        let mut out = Vec::with_capacity(text_bytes + postings.len() + 64);
-        out.put_u32_le(order.len() as u32);
+        let mut text = vec![];
+        if !sorted.is_empty() {
+            text.put_u8(PARTER);
+        }
+        for (word, _) in sorted {
+            text.put_slice(word);
+            text.put_u8(PARTER);
+        }
+        let mut out = Vec::with_capacity(text.len() + postings.len() + 64);
+        out.put_u32_le(sorted.len() as u32);
         out.put_u32_le(page_count as u32);
-        out.put_u32_le(text_bytes as u32);
-        if !order.is_empty() {
-            out.put_u8(PARTER);
-        }
-        for number in order {
-            out.put_slice(texts[*number as usize]);
-            out.put_u8(PARTER);
-        }
-        let words = || order.iter().map(|number| &self.words[*number as usize]);
+        out.put_u32_le(text.len() as u32);
+        out.extend(text);
+        let words = || sorted.iter().map(|(_, number)| &self.words[*number as usize]);
         let those = |is: fn(&KnownWord) -> bool| {
             let mut those = Pages::none();
             words().enumerate().filter(|(_, word)| is(word)).for_each(|(at, _)| those.insert(at));
             those
         };
         out.extend(partial.to_bytes(page_count));
-        out.extend(those(|word| word.is_part).to_bytes(order.len()));
-        out.extend(those(|word| word.is_folded).to_bytes(order.len()));
+        out.extend(those(|word| word.is_part).to_bytes(sorted.len()));
+        out.extend(those(|word| word.is_folded).to_bytes(sorted.len()));
         words().for_each(|word| out.extend(pages_of(word).to_bytes(page_count)));
         out.put_slice(postings);
         zstd::bulk::compress(&out, ZSTD_LEVEL)

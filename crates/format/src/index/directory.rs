@@ -14,9 +14,10 @@ use crate::FormatError;
 /// The key of the file's metadata whose value is its directory, in JSON.
 pub const INDEX_KEY: &str = "loglake.index";
 
-/// Version 3 has words as they are written, and their rows. Since version 2 a filter may leave the short numbers of
+/// Version 4 has words that are parts of longer ones apart from whole ones. Version 3 has words as they are
+/// written, and their rows. Since version 2 a filter may leave the short numbers of
 /// its page out, and a dictionary the letters of ids: who knows version 1 alone would miss them.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// The parts of a file's index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
