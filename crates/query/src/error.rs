@@ -229,7 +229,9 @@ fn of_last_cause(cause: &(dyn Error + 'static)) -> QueryError {
         // What is left of Arrow's errors are values that the query's expressions do not take:
         // a division by zero, a text that is no number.
         Some(_) => QueryError::invalid(lowercase_first(&cause.to_string())),
-        None if cause.is::<regex_syntax::Error>() => QueryError::invalid(cause.to_string()),
+        None if cause.is::<regex_syntax::Error>() || cause.is::<regex::Error>() => {
+            QueryError::invalid(cause.to_string())
+        }
         None => QueryError::failed(ErrorKind::Internal, cause.to_string()),
     }
 }

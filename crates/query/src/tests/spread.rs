@@ -3,16 +3,24 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
+use datafusion::common::plan_err;
 use datafusion::error::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion_distributed::grpc::DefaultChannelResolver;
-use datafusion_distributed::{ChannelResolver, WorkerChannel};
-use futures::stream;
+use datafusion_distributed::{
+    ChannelResolver, CoordinatorToWorkerMsg, ExecuteTaskRequest, GetWorkerInfoRequest,
+    GetWorkerInfoResponse, SetPlanRequest, WorkerChannel, WorkerToCoordinatorMsg,
+};
+use futures::stream::{self, BoxStream};
 use loglake_model::ErrorKind;
 use object_store::memory::InMemory;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tonic::codegen::http::HeaderMap;
 use tonic::transport::Server;
 use url::Url;
 
@@ -29,12 +37,54 @@ struct Known {
 }
 
 #[derive(Clone, Default)]
-struct Channels(Arc<DefaultChannelResolver>);
+struct Channels {
+    sockets: Arc<DefaultChannelResolver>,
+    /// Queriers that have begun anew whenever they are asked for rows.
+    forgetful: Arc<Mutex<Vec<Url>>>,
+}
 
 #[async_trait]
 impl ChannelResolver for Channels {
     async fn get_worker_client_for_url(&self, url: &Url) -> Result<Box<dyn WorkerChannel>> {
-        self.0.get_worker_client_for_url(url).await
+        let channel = self.sockets.get_worker_client_for_url(url).await?;
+        match self.forgetful.lock().contains(url) {
+            true => Ok(Box::new(Forgetful(channel))),
+            false => Ok(channel),
+        }
+    }
+}
+
+/// The way to a querier that is there, and knows nothing of the work that it was given.
+struct Forgetful(Box<dyn WorkerChannel>);
+
+#[async_trait]
+impl WorkerChannel for Forgetful {
+    async fn coordinator_channel(
+        &mut self,
+        headers: HeaderMap,
+        plan: SetPlanRequest,
+        messages: BoxStream<'static, CoordinatorToWorkerMsg>,
+        metrics: ExecutionPlanMetricsSet,
+        context: &Arc<TaskContext>,
+    ) -> Result<BoxStream<'static, Result<WorkerToCoordinatorMsg>>> {
+        self.0.coordinator_channel(headers, plan, messages, metrics, context).await
+    }
+
+    async fn execute_task(
+        &mut self,
+        _: HeaderMap,
+        _: ExecuteTaskRequest,
+        _: ExecutionPlanMetricsSet,
+        _: &Arc<TaskContext>,
+    ) -> Result<Vec<BoxStream<'static, Result<RecordBatch>>>> {
+        plan_err!("no plan of this task is known")
+    }
+
+    async fn get_worker_info(
+        &mut self,
+        request: GetWorkerInfoRequest,
+    ) -> Result<GetWorkerInfoResponse> {
+        self.0.get_worker_info(request).await
     }
 }
 
@@ -56,6 +106,7 @@ impl Queriers for Known {
 struct Cluster {
     engines: Vec<Arc<QueryEngine>>,
     live: Arc<Mutex<Vec<Url>>>,
+    channels: Channels,
     servers: Vec<JoinHandle<()>>,
 }
 
@@ -65,12 +116,13 @@ fn url(address: SocketAddr) -> Url {
 
 async fn cluster(lake: &SmallLake, count: usize) -> Cluster {
     let live: Arc<Mutex<Vec<Url>>> = Arc::default();
+    let channels = Channels::default();
     let (mut engines, mut servers) = (vec![], vec![]);
     for _ in 0..count {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = url(listener.local_addr().unwrap());
         live.lock().push(own.clone());
-        let known = Known { own, live: Arc::clone(&live), channels: Channels::default() };
+        let known = Known { own, live: Arc::clone(&live), channels: channels.clone() };
         let settings = SpreadSettings { bytes_min: 0 };
         let engine = lake.engine().with_queriers(Arc::new(known), settings);
         let worker = engine.worker().unwrap().into_worker_server();
@@ -82,7 +134,7 @@ async fn cluster(lake: &SmallLake, count: usize) -> Cluster {
         servers.push(tokio::spawn(async move { serving.await.unwrap() }));
         engines.push(Arc::new(engine));
     }
-    Cluster { engines, live, servers }
+    Cluster { engines, live, channels, servers }
 }
 
 impl Drop for Cluster {
@@ -228,6 +280,17 @@ async fn a_querier_that_is_not_there_is_done_without() {
     // Nobody listens here any more.
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     cluster.live.lock().push(url(gone));
+    let sql = "select service, count(*), sum(seq) from logs group by service order by 1";
+    let expected = texts(&lake.engine(), sql).await.unwrap();
+    assert_eq!(texts(&cluster.engines[0], sql).await.unwrap(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_querier_that_lost_its_work_and_is_back_is_done_without() {
+    let lake = lake_of_files().await;
+    let cluster = cluster(&lake, 3).await;
+    let other = cluster.live.lock()[1].clone();
+    cluster.channels.forgetful.lock().push(other);
     let sql = "select service, count(*), sum(seq) from logs group by service order by 1";
     let expected = texts(&lake.engine(), sql).await.unwrap();
     assert_eq!(texts(&cluster.engines[0], sql).await.unwrap(), expected);

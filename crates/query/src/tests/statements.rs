@@ -26,6 +26,7 @@ async fn a_mistake_is_shown_with_its_place() {
         ("select nosuch(1)", ErrorKind::Invalid, None, "nosuch"),
         ("select 1; select 2", ErrorKind::Invalid, None, "one statement"),
         ("select seq from logs where host ~ 'h(1'", ErrorKind::Invalid, None, "unclosed group"),
+        ("select regexp_replace(host, 'h', '', 'q') from logs", ErrorKind::Invalid, None, "flag"),
         ("select 1 / (seq - seq) from logs", ErrorKind::Invalid, None, "zero"),
         ("select cast('x' as int)", ErrorKind::Invalid, None, "x"),
     ] {
