@@ -43,14 +43,16 @@ def _statement(rng: random.Random) -> str:
 
 
 def _handle(rng) -> Fields:
-    """As the server makes it: the statement, and a row of parameters as an Arrow stream."""
+    """As the server makes it: the statement, and a row of parameters as it is put: its schema, then its values."""
     handle = Fields().pb(1, _statement(rng) if chance(rng, 0.5) else "SELECT $1, $2, n FROM logs LIMIT 2")
     if chance(rng, 0.5):
         row = pa.record_batch({"1": pa.array([7]), "2": pa.array(["x"])})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, row.schema) as writer:
             writer.write_batch(row)
-        handle.pb(2, sink.getvalue().to_pybytes())
+        for message in pa.ipc.MessageReader.open_stream(sink.getvalue()):
+            body = message.body.to_pybytes() if message.body else b""
+            handle.pb(3, Fields().pb(2, message.metadata.to_pybytes()).pb(1000, body))
     return handle
 
 

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod auth;
+mod caught;
 mod codes;
 mod doors;
 mod exposure;

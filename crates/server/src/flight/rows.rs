@@ -1,7 +1,7 @@
 //! Rows that somebody puts, read with care. Arrow's reader believes what it reads: the length in front of a
 //! compressed buffer reserves as much memory, which ends the process, and what does not fit together panics.
 
-use std::panic::AssertUnwindSafe;
+use std::task::Poll;
 
 use arrow::array::RecordBatch;
 use arrow::ipc::{MessageHeader, root_as_message};
@@ -9,8 +9,10 @@ use arrow_flight::FlightData;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 use tonic::Status;
+
+use crate::caught::caught;
 
 /// Bytes of one message's buffers after decompression, and rows of one of its columns.
 const UNPACKED_MAX: u64 = 256 << 20;
@@ -26,15 +28,23 @@ pub(crate) fn batches(
         let message = message.and_then(|message| check(&message).map(|()| message));
         message.map_err(|status| FlightError::Tonic(Box::new(status)))
     });
-    let read = AssertUnwindSafe(FlightRecordBatchStream::new_from_flight_data(checked));
-    read.catch_unwind()
-        .map(|batch| match batch {
-            Ok(Ok(batch)) => Ok(batch),
-            Ok(Err(FlightError::Tonic(status))) => Err(*status),
-            Ok(Err(error)) => Err(unreadable(&error.to_string())),
-            Err(_) => Err(unreadable("their parts do not fit together")),
-        })
-        .boxed()
+    let mut read = Some(FlightRecordBatchStream::new_from_flight_data(checked));
+    let batches = stream::poll_fn(move |context| {
+        let Some(reader) = &mut read else { return Poll::Ready(None) };
+        match caught(|| reader.poll_next_unpin(context)) {
+            Some(batch) => batch,
+            None => {
+                read = None;
+                let error = unreadable("their parts do not fit together");
+                Poll::Ready(Some(Err(FlightError::Tonic(Box::new(error)))))
+            }
+        }
+    });
+    let plain = |error| match error {
+        FlightError::Tonic(status) => *status,
+        error => unreadable(&error.to_string()),
+    };
+    batches.map(move |batch| batch.map_err(plain)).boxed()
 }
 
 fn unreadable(why: &str) -> Status {

@@ -72,7 +72,7 @@ impl FlightSql {
         let allow_partial = allow_partial.is_some_and(|value| value.as_bytes() == b"true");
         let request = QueryRequest {
             tenant: self.doors.tenant.clone(),
-            parameters: statement.parameters()?,
+            parameters: statement.parameters().await?,
             sql: statement.sql,
             timeout: None,
         };

@@ -3,12 +3,14 @@
 //! an abandoned statement costs nothing.
 
 use arrow::array::RecordBatch;
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
+use arrow_flight::FlightData;
+use arrow_flight::utils::batches_to_flight_data;
 use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
+use futures::{TryStreamExt, stream};
 use prost::Message as _;
 
+use super::rows;
 use crate::failure::Failure;
 
 /// A statement with its parameters, as bytes that clients hand back unread.
@@ -16,14 +18,14 @@ use crate::failure::Failure;
 pub(crate) struct Statement {
     #[prost(string, tag = "1")]
     pub(crate) sql: String,
-    /// One row of parameters as an Arrow IPC stream; empty when none is bound.
-    #[prost(bytes = "bytes", tag = "2")]
-    parameters: Bytes,
+    /// One row of parameters, as it would be put; empty when none is bound.
+    #[prost(message, repeated, tag = "3")]
+    parameters: Vec<FlightData>,
 }
 
 impl Statement {
     pub(crate) fn new(sql: impl Into<String>) -> Self {
-        Self { sql: sql.into(), parameters: Bytes::new() }
+        Self { sql: sql.into(), parameters: vec![] }
     }
 
     /// # Errors
@@ -46,13 +48,8 @@ impl Statement {
             let message = format!("a query takes one row of parameters, not {}", rows.num_rows());
             return Err(Failure::invalid(message));
         }
-        let encode = || {
-            let mut writer = StreamWriter::try_new(vec![], rows.schema_ref())?;
-            writer.write(rows)?;
-            writer.into_inner()
-        };
-        let bytes = encode().map_err(|e| Failure::invalid(format!("parameters: {e}")))?;
-        self.parameters = bytes.into();
+        self.parameters = batches_to_flight_data(rows.schema_ref(), vec![rows.clone()])
+            .map_err(|e| Failure::invalid(format!("parameters: {e}")))?;
         Ok(self)
     }
 
@@ -60,17 +57,17 @@ impl Statement {
     ///
     /// # Errors
     /// When the handle's bytes were changed.
-    pub(crate) fn parameters(&self) -> Result<Vec<ScalarValue>, Failure> {
+    pub(crate) async fn parameters(&self) -> Result<Vec<ScalarValue>, Failure> {
         if self.parameters.is_empty() {
             return Ok(vec![]);
         }
-        let broken = |e: &dyn std::fmt::Display| Failure::invalid(format!("bound parameters: {e}"));
-        let mut reader =
-            StreamReader::try_new(self.parameters.as_ref(), None).map_err(|e| broken(&e))?;
-        let rows = reader.next().transpose().map_err(|e| broken(&e))?;
-        let rows = rows.filter(|rows| rows.num_rows() == 1).ok_or_else(|| broken(&"no row"))?;
+        let broken = |why: &str| Failure::invalid(format!("bound parameters: {why}"));
+        let messages = stream::iter(self.parameters.clone().into_iter().map(Ok));
+        let read = rows::batches(messages).try_next().await;
+        let rows = read.map_err(|status| broken(status.message()))?;
+        let rows = rows.filter(|rows| rows.num_rows() == 1).ok_or_else(|| broken("no row"))?;
         let values = rows.columns().iter().map(|array| ScalarValue::try_from_array(array, 0));
-        values.collect::<Result<_, _>>().map_err(|e| broken(&e))
+        values.collect::<Result<_, _>>().map_err(|e| broken(&e.to_string()))
     }
 }
 
@@ -88,24 +85,35 @@ mod tests {
         RecordBatch::try_from_iter_with_nullable([("a", ints, true), ("b", text, true)]).unwrap()
     }
 
-    #[test]
-    fn a_handle_carries_the_statement_and_its_parameters() {
+    #[tokio::test]
+    async fn a_handle_carries_the_statement_and_its_parameters() {
         let statement = Statement::new("select $1, $2").bind(&row(1)).unwrap();
         let back = Statement::from_handle(&statement.handle()).unwrap();
         assert_eq!(back.sql, "select $1, $2");
-        let values = back.parameters().unwrap();
+        let values = back.parameters().await.unwrap();
         assert_eq!(values, [ScalarValue::Int64(Some(7)), ScalarValue::Utf8(None)]);
-        assert_eq!(Statement::new("select 1").parameters(), Ok(vec![]));
+        assert_eq!(Statement::new("select 1").parameters().await, Ok(vec![]));
     }
 
-    #[test]
-    fn foreign_handles_and_several_rows_are_refused() {
+    #[tokio::test]
+    async fn foreign_handles_and_several_rows_are_refused() {
         assert!(Statement::from_handle(b"\xff\xff\xff").is_err());
         let statement = Statement::new("select $1, $2");
         assert!(statement.clone().bind(&row(0)).is_err());
         assert!(statement.clone().bind(&row(2)).is_err());
-        let mut cut = statement.bind(&row(1)).unwrap();
-        cut.parameters.truncate(40);
-        assert!(cut.parameters().is_err());
+        let bound = statement.bind(&row(1)).unwrap();
+        let changed = |change: fn(&mut Vec<FlightData>)| {
+            let mut changed = bound.clone();
+            change(&mut changed.parameters);
+            changed
+        };
+        let handles: [fn(&mut Vec<FlightData>); 3] = [
+            |messages| messages.truncate(1),
+            |messages| messages[1].data_body.clear(),
+            |messages| messages[1].data_header = Bytes::from_static(b"\xfa\xfd\xfbR"),
+        ];
+        for change in handles {
+            assert!(changed(change).parameters().await.is_err());
+        }
     }
 }
