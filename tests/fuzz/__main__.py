@@ -3,13 +3,12 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
-import shutil
-import signal
 import sys
-import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "e2e")]
+
+from servers.command import run_in_folder  # noqa: E402
 
 from . import __doc__ as usage  # noqa: E402
 from .doors import DOORS  # noqa: E402
@@ -27,20 +26,11 @@ def main() -> int:
     parser.add_argument("--folder", type=pathlib.Path, help="for files; kept when nothing was found, too")
     parser.add_argument("--replay", type=pathlib.Path, help="a file that was written of a finding")
     arguments = parser.parse_args()
-    folder = arguments.folder or pathlib.Path(tempfile.mkdtemp(prefix="loglake-fuzz-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    # SIGTERM ends it like Ctrl-C, so that everything is tidied up.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        held = _replay(arguments.replay) if arguments.replay else _fuzz(arguments, folder)
-    except KeyboardInterrupt:
-        print("ended before its time", flush=True)
-        return 130
-    if held and arguments.folder is None:
-        shutil.rmtree(folder, ignore_errors=True)
-    else:
-        print(f"files: {folder}", flush=True)
-    return 0 if held else 1
+
+    def held(folder: pathlib.Path) -> bool:
+        return _replay(arguments.replay) if arguments.replay else _fuzz(arguments, folder)
+
+    return run_in_folder(arguments.folder, "loglake-fuzz-", held)
 
 
 def _replay(path: pathlib.Path) -> bool:

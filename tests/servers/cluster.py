@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import signal
 import sys
 import tempfile
 import threading
 
 from . import minio
+from .command import end_like_ctrl_c
 from .etcd import Etcd
 from .loglake import Loglake
 from .minio import Minio
@@ -29,8 +29,7 @@ def minio_and_etcd(folder: pathlib.Path, nodes: int):
 
 def run(folder: str | None):
     """Starts it, says where it is, and waits for Ctrl-C. Without a folder its files are temporary."""
-    # SIGTERM ends it like Ctrl-C, so that everything is tidied up.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    end_like_ctrl_c()
     try:
         if folder is not None:
             _run(pathlib.Path(folder).absolute(), "they stay")

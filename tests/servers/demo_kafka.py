@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
+from .command import end_like_ctrl_c
 from .kafka import Kafka
 from .loglake import Loglake, binary
 from .process import ServerError
@@ -81,7 +81,7 @@ Ctrl-C ends everything, and its files are removed.
 
 
 def main():
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    end_like_ctrl_c()
     with tempfile.TemporaryDirectory(prefix="loglake-demo-kafka-") as folder:
         try:
             run(pathlib.Path(folder))

@@ -4,10 +4,9 @@ import argparse
 import os
 import pathlib
 import random
-import shutil
-import signal
 import sys
-import tempfile
+
+from servers.command import run_in_folder
 
 from . import __doc__ as usage
 from .run import OUTAGE_MAX_S, run
@@ -24,24 +23,15 @@ def main() -> int:
     parser.add_argument("--folder", type=pathlib.Path, help="for files; kept when all is well, too")
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
-    folder = arguments.folder or pathlib.Path(tempfile.mkdtemp(prefix="loglake-storm-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    # SIGTERM ends it like Ctrl-C, so that everything is tidied up.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        held = run(
-            folder.absolute(), seed, arguments.minutes * 60, arguments.rows_per_s,
+
+    def held(folder: pathlib.Path) -> bool:
+        return run(
+            folder, seed, arguments.minutes * 60, arguments.rows_per_s,
             arguments.clients, tuple(filter(None, arguments.only.split(","))),
             arguments.outage_max_s,
         )  # fmt: skip
-    except KeyboardInterrupt:
-        print("ended before its time", flush=True)
-        return 130
-    if held and arguments.folder is None:
-        shutil.rmtree(folder, ignore_errors=True)
-    else:
-        print(f"files: {folder}", flush=True)
-    return 0 if held else 1
+
+    return run_in_folder(arguments.folder, "loglake-storm-", held)
 
 
 if __name__ == "__main__":
