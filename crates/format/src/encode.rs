@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use bytes::Bytes;
-use loglake_model::{FileStats, LEVEL, MESSAGE, NANOS, Partition, SERVICE, TIMESTAMP, TableSchema};
+use loglake_model::{
+    ATTRIBUTES, FileStats, LEVEL, MESSAGE, NANOS, Partition, SERVICE, TIMESTAMP, TableSchema,
+};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 
@@ -22,6 +24,9 @@ pub(crate) const SLICE_ROWS: usize = 64 << 10;
 const SLICE_BYTES_MAX: usize = 128 << 20;
 /// Rows that the layout is decided from.
 pub(crate) const SAMPLE_ROWS: usize = 8 << 10;
+/// Rows of which it is tried what compression does to them.
+const TRIAL_ROWS: usize = 2 << 10;
+const TRIAL_PLACES: usize = 16;
 /// Columns that a file has even when they are null in every row.
 pub(crate) const ALWAYS: [&str; 5] = [TIMESTAMP, NANOS, SERVICE, LEVEL, MESSAGE];
 
@@ -72,7 +77,8 @@ fn encode_file(
         .map(|(at, field)| (at, field.name().as_str()))
         .collect();
     let sample = sample(columns, rows);
-    let layouts = layouts(columns, &sample, &present, rows.len(), settings)?;
+    let trial = trial(columns, rows);
+    let layouts = layouts(columns, [&sample, &trial], &present, rows.len(), settings)?;
     let mut file = FileInProgress::new(columns.schema(), &layouts, settings)?;
     for slice in rows.chunks(SLICE_ROWS) {
         file.write(columns, slice)?;
@@ -81,10 +87,10 @@ fn encode_file(
     Ok(EncodedFile { partition, bytes: bytes.into(), rows, stats, words })
 }
 
-/// How each column of a file of `row_count` rows is encoded, by a sample of them.
+/// How each column of a file of `row_count` rows is encoded, by a sample of them and a [`trial`].
 pub(crate) fn layouts<'a>(
     columns: &Columns,
-    sample: &[Row],
+    [sample, trial]: [&[Row]; 2],
     present: &[(usize, &'a str)],
     row_count: usize,
     settings: &EncoderSettings,
@@ -95,7 +101,15 @@ pub(crate) fn layouts<'a>(
         let layout = layout::decide(name, &values, in_row_group);
         let full = values.len() - values.null_count();
         let count = full.saturating_mul(row_count) / values.len().max(1);
-        Ok((*name, layout.in_file_of(present.len(), count)))
+        let layout = layout.in_file_of(present.len(), count);
+        let is_tried = !trial.is_empty() && ![MESSAGE, ATTRIBUTES].contains(name);
+        Ok(match is_tried {
+            true => {
+                let trial = columns.gather(*at, trial)?;
+                (*name, layout.tried(name, &trial, in_row_group, settings)?)
+            }
+            false => (*name, layout),
+        })
     });
     layouts.collect()
 }
@@ -110,6 +124,18 @@ fn sample(columns: &Columns, rows: &[Row]) -> Vec<Row> {
         }
         step *= 2;
     }
+}
+
+/// Rows that follow each other, from places all over a file: what compression does to a column shows in them.
+/// None of a file that is so short that they would be much of it, or whose records are so long.
+pub(crate) fn trial(columns: &Columns, rows: &[Row]) -> Vec<Row> {
+    if rows.len() < 2 * TRIAL_ROWS {
+        return vec![];
+    }
+    let places = (0..TRIAL_PLACES).map(|place| place * rows.len() / TRIAL_PLACES);
+    let at_each = |at: usize| &rows[at..at + TRIAL_ROWS / TRIAL_PLACES];
+    let trial: Vec<Row> = places.flat_map(at_each).copied().collect();
+    if columns.fit(&trial, SLICE_BYTES_MAX) { trial } else { vec![] }
 }
 
 /// One file while its rows are written.

@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Float64Type, Int16Type, Int64Type};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Field, Float64Type, Int16Type, Int64Type, Schema,
+};
 use loglake_model::{ATTRIBUTES, LEVEL, MESSAGE, SERVICE, TIMESTAMP};
+use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{
@@ -34,14 +38,23 @@ const PAGE_STATISTICS_BYTES_MAX: f64 = 40.0;
 /// indexes into a dictionary and differences are, stay as they are.
 const COMPRESSED: f64 = 0.5;
 
+/// What compression has to leave at most, as a part, or the column is not compressed: packed bits hardly get
+/// shorter, and whoever reads a column has to set up its decompression first.
+const WORTH_COMPRESSING: f64 = 0.95;
+
+/// Values below which a trial says nothing.
+const TRIED_VALUES_MIN: usize = 256;
+
 /// How one column is encoded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ColumnLayout {
-    pub(crate) dictionary: bool,
+    /// Bytes of the dictionary of a row group, about; `None` without one.
+    pub(crate) dictionary: Option<f64>,
     /// Of pages that use no dictionary; `None` is PLAIN.
     pub(crate) encoding: Option<Encoding>,
     pub(crate) page_statistics: bool,
     pub(crate) index: Option<IndexKind>,
+    pub(crate) is_compressed: bool,
 }
 
 /// Files with more columns are careful with memory: the writer of each column that packs differences
@@ -58,15 +71,63 @@ impl ColumnLayout {
             false => self,
         }
     }
+
+    /// This layout without compression where `trial`, rows as they follow each other in the file, gets
+    /// hardly shorter by it; of a row group of `rows`.
+    ///
+    /// # Errors
+    /// When the zstd level is not one.
+    pub(crate) fn tried(
+        self,
+        name: &str,
+        trial: &ArrayRef,
+        rows: usize,
+        settings: &EncoderSettings,
+    ) -> Result<Self, FormatError> {
+        if trial.len() - trial.null_count() < TRIED_VALUES_MIN {
+            return Ok(self);
+        }
+        let plain = Self { is_compressed: false, ..self };
+        let data = data_pages(name, plain, trial, settings)?;
+        let level = settings.zstd_level;
+        let compressed = zstd::bulk::compress(&data, level).map_or(data.len(), |data| data.len());
+        let scale = rows as f64 / trial.len().max(1) as f64;
+        let dictionary = self.dictionary.unwrap_or(0.0);
+        let before = data.len() as f64 * scale + dictionary;
+        let after = compressed as f64 * scale + dictionary * COMPRESSED;
+        Ok(if after <= before * WORTH_COMPRESSING { self } else { plain })
+    }
+}
+
+/// The bytes of a column's data pages.
+fn data_pages(
+    name: &str,
+    layout: ColumnLayout,
+    values: &ArrayRef,
+    settings: &EncoderSettings,
+) -> Result<Vec<u8>, FormatError> {
+    let field = Field::new(name, values.data_type().clone(), true);
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![values.clone()])?;
+    let properties = properties(&[(name, layout)], settings)?;
+    let mut writer = ArrowWriter::try_new(vec![], batch.schema(), Some(properties))?;
+    writer.write(&batch)?;
+    writer.flush()?;
+    let column = writer.flushed_row_groups()[0].column(0).clone();
+    let (start, bytes) = column.byte_range();
+    let from = column.data_page_offset() as usize;
+    let mut file = writer.into_inner()?;
+    file.truncate((start + bytes) as usize);
+    Ok(file.split_off(from))
 }
 
 /// Decides for one column, from `sample` of the `rows` in a row group.
 pub(crate) fn decide(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout {
     let without = |encoding| ColumnLayout {
-        dictionary: false,
+        dictionary: None,
         encoding: Some(encoding),
         page_statistics: true,
         index: None,
+        is_compressed: true,
     };
     match (name, sample.data_type()) {
         // Sorted among lines of one shape: differences are short.
@@ -75,8 +136,7 @@ pub(crate) fn decide(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout
         (_, DataType::Int16) => {
             let profile = profile_of_ints::<Int16Type>(sample, rows);
             ColumnLayout {
-                dictionary: profile
-                    .dictionary_is_smaller(bytes_of_differences::<Int16Type>(sample)),
+                dictionary: profile.dictionary(bytes_of_differences::<Int16Type>(sample)),
                 ..without(Encoding::DELTA_BINARY_PACKED)
             }
         }
@@ -84,8 +144,7 @@ pub(crate) fn decide(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout
             let profile = profile_of_ints::<Int64Type>(sample, rows);
             let is_indexed = is_id_name(name) && profile.distinct >= INDEXED_VALUES_MIN;
             ColumnLayout {
-                dictionary: profile
-                    .dictionary_is_smaller(bytes_of_differences::<Int64Type>(sample)),
+                dictionary: profile.dictionary(bytes_of_differences::<Int64Type>(sample)),
                 index: is_indexed.then_some(IndexKind::Values),
                 ..without(Encoding::DELTA_BINARY_PACKED)
             }
@@ -95,7 +154,7 @@ pub(crate) fn decide(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout
             let values = numbers.iter().flatten().map(|n| (n.to_bits(), 8));
             let profile = Profile::of(values, sample, rows);
             ColumnLayout {
-                dictionary: profile.dictionary_is_smaller(profile.value_bytes * COMPRESSED),
+                dictionary: profile.dictionary(profile.value_bytes * COMPRESSED),
                 ..without(Encoding::PLAIN)
             }
         }
@@ -137,12 +196,12 @@ fn decide_text(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout {
         && values
             .clone()
             .all(|s| s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b)));
-    let dictionary = profile.dictionary_is_smaller((profile.value_bytes + 1.0) * COMPRESSED);
+    let dictionary = profile.dictionary((profile.value_bytes + 1.0) * COMPRESSED);
     let index = match () {
         () if prose => Some(IndexKind::Words),
         () if known || profile.distinct < INDEXED_VALUES_MIN => None,
         () if is_id_name(name) || looks_like_ids => Some(IndexKind::Values),
-        () if dictionary => None,
+        () if dictionary.is_some() => None,
         () => Some(IndexKind::Words),
     };
     ColumnLayout {
@@ -151,6 +210,7 @@ fn decide_text(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout {
         page_statistics: known
             || !(prose || looks_like_ids || profile.value_bytes > PAGE_STATISTICS_BYTES_MAX),
         index,
+        is_compressed: true,
     }
 }
 
@@ -204,13 +264,14 @@ impl Profile {
         }
     }
 
-    /// Whether a dictionary and indexes into it take less than every value for itself, at
+    /// The bytes of a dictionary, if it and indexes into it take less than every value for itself, at
     /// `bytes_each` after compression.
-    fn dictionary_is_smaller(&self, bytes_each: f64) -> bool {
+    fn dictionary(&self, bytes_each: f64) -> Option<f64> {
         let dictionary = self.distinct * (self.value_bytes + 4.0);
         let indexes = self.values * self.distinct.max(1.0).log2().ceil() / 8.0;
-        dictionary <= DICTIONARY_BYTES_MAX as f64
-            && dictionary * COMPRESSED + indexes <= self.values * bytes_each
+        let is_smaller = dictionary <= DICTIONARY_BYTES_MAX as f64
+            && dictionary * COMPRESSED + indexes <= self.values * bytes_each;
+        is_smaller.then_some(dictionary)
     }
 }
 
@@ -249,10 +310,13 @@ fn column_properties(
     let statistics =
         if layout.page_statistics { EnabledStatistics::Page } else { EnabledStatistics::Chunk };
     let mut builder = builder
-        .set_column_dictionary_enabled(path(), layout.dictionary)
+        .set_column_dictionary_enabled(path(), layout.dictionary.is_some())
         .set_column_statistics_enabled(path(), statistics);
     if let Some(encoding) = layout.encoding {
         builder = builder.set_column_encoding(path(), encoding);
+    }
+    if !layout.is_compressed {
+        builder = builder.set_column_compression(path(), Compression::UNCOMPRESSED);
     }
     builder
 }
@@ -267,9 +331,8 @@ fn sorting(columns: &[(&str, ColumnLayout)]) -> Vec<SortingColumn> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{Int64Array, StringArray};
+    use twox_hash::XxHash3_64;
 
     use super::*;
 
@@ -281,14 +344,14 @@ mod tests {
     fn few_words_get_a_dictionary_ids_and_prose_an_index() {
         let words = text((0..1000).map(|n| format!("host-{}", n % 7)));
         let layout = decide("host", &words, 100_000);
-        assert!(layout.dictionary && layout.page_statistics && layout.index.is_none());
+        assert!(layout.dictionary.is_some() && layout.page_statistics && layout.index.is_none());
         assert_eq!(decide("host_id", &words, 100_000).index, None);
 
         let ids =
             text((0..1000u64).map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
         for name in ["span_id", "whatever"] {
             let layout = decide(name, &ids, 100_000);
-            assert!(!layout.dictionary && !layout.page_statistics);
+            assert!(layout.dictionary.is_none() && !layout.page_statistics);
             assert_eq!(layout.index, Some(IndexKind::Values));
         }
         for name in [MESSAGE, ATTRIBUTES] {
@@ -302,9 +365,30 @@ mod tests {
     fn numbers_get_a_dictionary_only_when_it_is_smaller_than_their_differences() {
         let status: ArrayRef =
             Arc::new((0..1000).map(|n| [200, 404, 500][n % 3]).collect::<Int64Array>());
-        assert!(decide("status", &status, 100_000).dictionary);
+        assert!(decide("status", &status, 100_000).dictionary.is_some());
         let sizes: ArrayRef = Arc::new((0..1000).map(|n| n * 37).collect::<Int64Array>());
-        assert!(!decide("bytes", &sizes, 100_000).dictionary);
+        assert!(decide("bytes", &sizes, 100_000).dictionary.is_none());
+    }
+
+    #[test]
+    fn what_hardly_gets_shorter_is_not_compressed() {
+        let is_compressed = |values: &ArrayRef| {
+            let layout = decide("c", values, 100_000);
+            let settings = EncoderSettings::default();
+            layout.tried("c", values, 100_000, &settings).unwrap().is_compressed
+        };
+        let mixed = |n: u64| XxHash3_64::oneshot(&n.to_le_bytes()) >> 32;
+        let numbers = |of: &dyn Fn(u64) -> i64| -> ArrayRef {
+            Arc::new((0..2_000).map(of).collect::<Int64Array>())
+        };
+        assert!(!is_compressed(&numbers(&|n| (mixed(n) % 100_000) as i64)));
+        assert!(!is_compressed(&text((0..2_000).map(|n| format!("host-{}", mixed(n) % 64)))));
+        assert!(is_compressed(&text((0..2_000).map(|n| format!("{:016x}", mixed(n))))));
+        // A pattern in the indexes into a dictionary.
+        assert!(is_compressed(&text((0..2_000).map(|n| format!("host-{}", n % 50)))));
+        // Indexes of which nothing is left to take, into a dictionary of long texts.
+        let long = |n: u64| format!("{}{}", "a long path ".repeat(20), mixed(n) % 1_500);
+        assert!(is_compressed(&text((0..2_000).map(long))));
     }
 
     #[test]

@@ -22,7 +22,9 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use crate::align::align;
 use crate::columns::{Columns, text_at};
-use crate::encode::{ALWAYS, FileInProgress, FinishedFile, SAMPLE_ROWS, SLICE_ROWS, layouts};
+use crate::encode::{
+    ALWAYS, FileInProgress, FinishedFile, SAMPLE_ROWS, SLICE_ROWS, layouts, trial,
+};
 use crate::order::{Group, Row, shape_of};
 use crate::{EncoderSettings, FormatError};
 
@@ -150,7 +152,8 @@ impl Merge {
             .filter(|(_, name)| names.contains(*name))
             .collect();
         let sample: Vec<Row> = sample.collect();
-        let layouts = layouts(&columns, &sample, &present, rows, settings)?;
+        let trial = trial(&columns, &sample);
+        let layouts = layouts(&columns, [&sample, &trial], &present, rows, settings)?;
         FileInProgress::new(schema, &layouts, settings)
     }
 
