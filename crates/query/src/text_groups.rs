@@ -54,10 +54,12 @@ fn groups_one_text(aggregate: &AggregateExec) -> Result<bool> {
         && aggregate.group_expr().is_single()
         && aggregate.input_order_mode() == &InputOrderMode::Linear
         && aggregate.limit_options().is_none();
-    let by_group = aggregate
-        .aggr_expr()
-        .iter()
-        .all(|function| function.groups_accumulator_supported() && function.order_bys().is_empty());
+    let by_group = aggregate.aggr_expr().iter().all(|function| {
+        // What an ordered set is ordered by is its argument, and no order of rows.
+        let is_ordered =
+            !function.order_bys().is_empty() && !function.fun().supports_within_group_clause();
+        function.groups_accumulator_supported() && !is_ordered
+    });
     let kind = key.data_type(&aggregate.input_schema())?;
     Ok(is_plain && by_group && kind == DataType::Utf8View)
 }

@@ -35,7 +35,9 @@ fn table(texts: usize) -> MemTable {
 }
 
 async fn planned(texts: usize, sql: &str) -> (SessionContext, Arc<dyn ExecutionPlan>) {
-    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
+    let mut context =
+        SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
+    crate::functions::register(&mut context).unwrap();
     context.register_table("t", Arc::new(table(texts))).unwrap();
     let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
     (context, plan)
@@ -53,6 +55,7 @@ async fn answers_are_those_of_datafusion() {
             "SELECT k, count(*) FILTER (WHERE v > 500) FROM t WHERE v < 900 GROUP BY k ORDER BY k",
             "SELECT upper(k), max(v) FROM t GROUP BY upper(k) ORDER BY 1",
             "SELECT DISTINCT k FROM t ORDER BY k",
+            "SELECT k, approx_percentile_cont(1.0) WITHIN GROUP (ORDER BY v::double) FROM t GROUP BY k ORDER BY k",
         ] {
             let (context, plan) = planned(texts, sql).await;
             let expected = collect(Arc::clone(&plan), context.task_ctx()).await.unwrap();
