@@ -247,7 +247,7 @@ impl Default for BufferSettings {
         Self {
             flush_bytes: 128 << 20,
             flush_age_s: 600,
-            buffer_bytes_max: 512 << 20,
+            buffer_bytes_max: 320 << 20,
             buffer_wait_max_ms: 5_000,
         }
     }

@@ -17,8 +17,8 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema as ScanSchema;
 use datafusion::error::Result;
 use datafusion::parquet::arrow::arrow_reader::RowSelection;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder};
-use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use loglake_model::{DATE, HOUR};
 use loglake_table::DataFile;
 use object_store::ObjectMeta;
@@ -28,7 +28,6 @@ use crate::CacheLookups;
 use crate::prune::statistics;
 use crate::reader::{FOOTER_GUESS_BYTES, ReaderFactory};
 use crate::session::store_url;
-use crate::spread::bytes_of_piece;
 use crate::spread::rows::SureRows;
 use crate::token_index::{Left, Part};
 
@@ -131,8 +130,6 @@ pub(crate) fn scan(
     let statistics = Statistics::try_merge_iter(known, columns.schema.table_schema())?;
 
     let groups = state.config().target_partitions().clamp(1, files.len().max(1));
-    let pieces_min = state.config_options().optimizer.repartition_file_min_size as u64;
-    let is_little = files.iter().map(bytes_of_piece).sum::<u64>() < pieces_min;
     let mut file_groups = vec![FileGroup::default(); groups];
     for (at, file) in files.into_iter().enumerate() {
         file_groups[at % groups].push(file);
@@ -143,8 +140,6 @@ pub(crate) fn scan(
         .with_file_groups(file_groups)
         .with_statistics(statistics)
         .with_limit(limit)
-        // What is said of partitions keeps DataFusion from cutting files, to open each piece for itself.
-        .with_output_partitioning(is_little.then_some(Partitioning::UnknownPartitioning(groups)))
         .with_projection_indices(Some(columns.order))?
         .build();
     Ok(DataSourceExec::from_data_source(config))

@@ -222,7 +222,7 @@ pub(crate) fn bytes_to_read(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
 
 /// The bytes of a piece of a file, less those of pages of which its token index ruled out all rows: for one
 /// row the page around it is read.
-pub(crate) fn bytes_of_piece(piece: &PartitionedFile) -> u64 {
+fn bytes_of_piece(piece: &PartitionedFile) -> u64 {
     let bytes = piece.effective_size();
     match piece.extensions.get::<ParquetRowSelection>() {
         Some(rows) => (bytes as f64 * part_of_pages(rows.selection())) as u64,
