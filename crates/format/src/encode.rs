@@ -102,14 +102,12 @@ pub(crate) fn layouts<'a>(
         let full = values.len() - values.null_count();
         let count = full.saturating_mul(row_count) / values.len().max(1);
         let layout = layout.in_file_of(present.len(), count);
-        let is_tried = !trial.is_empty() && ![MESSAGE, ATTRIBUTES].contains(name);
-        Ok(match is_tried {
-            true => {
-                let trial = columns.gather(*at, trial)?;
-                (*name, layout.tried(name, &trial, in_row_group, settings)?)
-            }
-            false => (*name, layout),
-        })
+        // Sentences always get shorter.
+        if trial.is_empty() || [MESSAGE, ATTRIBUTES].contains(name) {
+            return Ok((*name, layout));
+        }
+        let trial = columns.gather(*at, trial)?;
+        Ok((*name, layout.tried(name, &trial, in_row_group, settings)?))
     });
     layouts.collect()
 }

@@ -91,7 +91,7 @@ impl ColumnLayout {
         let data = data_pages(name, plain, trial, settings)?;
         let level = settings.zstd_level;
         let compressed = zstd::bulk::compress(&data, level).map_or(data.len(), |data| data.len());
-        let scale = rows as f64 / trial.len().max(1) as f64;
+        let scale = rows as f64 / trial.len() as f64;
         let dictionary = self.dictionary.unwrap_or(0.0);
         let before = data.len() as f64 * scale + dictionary;
         let after = compressed as f64 * scale + dictionary * COMPRESSED;
