@@ -488,8 +488,8 @@ def test_the_java_client(lake):
         ["java", "-cp", f"{java_libraries()}/*", str(HERE / "elasticsearch_java" / "ElasticsearchTest.java"), lake.url, TOKEN],
         capture_output=True, text=True, timeout=240,
     )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     lines = done.stdout.splitlines()
-    assert done.returncode == 0, (lines, done.stderr[-3000:])
     thirds = [[n for n in range(100) if n % 3 == k] for k in range(3)]
     assert [line for line in lines if not line.startswith("version")] == [
         "health green",

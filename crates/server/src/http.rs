@@ -16,6 +16,7 @@ mod elasticsearch;
 mod formats;
 mod guard;
 mod ingest;
+mod leftover;
 mod report;
 mod results;
 mod sql;
@@ -24,7 +25,7 @@ pub(crate) use blocks::off_thread;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 use crate::doors::OpenDoors;
@@ -42,6 +43,7 @@ pub(crate) fn router(doors: OpenDoors) -> Router {
         .fallback(about::no_such_route)
         .method_not_allowed_fallback(about::no_such_method)
         .layer(from_fn_with_state(doors.clone(), guard::guard))
+        .layer(from_fn(leftover::read_leftover))
         // Bodies are read as streams against `Limits`.
         .layer(DefaultBodyLimit::disable())
         .with_state(doors)
