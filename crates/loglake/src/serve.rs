@@ -98,7 +98,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let requests = StoreRequests::default();
     let mut registry = Registry::with_prefix("loglake");
     requests.register(&mut registry);
-    let store = Arc::new(Counted::new(Arc::clone(&bucket.store), requests));
+    let store = Arc::new(Counted::new(&bucket, requests));
     let cached = open_cache(&settings, Arc::clone(&store) as _, &mut registry).await?;
     let lake = Lake::open(&settings, store, cached.clone()).await?;
     registry.register_collector(Box::new(Metrics(Arc::clone(&lake.collected))));

@@ -23,6 +23,14 @@ use directory::Directory;
 #[derive(Debug, Clone)]
 pub struct Bucket {
     pub store: Arc<dyn ObjectStore>,
+    /// Whether ranges of an object are read as one request, whatever lies between them.
+    pub is_directory: bool,
+}
+
+impl Bucket {
+    fn remote(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, is_directory: false }
+    }
 }
 
 /// The bucket of a URL: `s3://bucket/prefix` (credentials, region and endpoint come from the
@@ -34,9 +42,9 @@ pub struct Bucket {
 /// When the URL is of another kind, or as [`open_directory`].
 pub async fn open_url(url: &str) -> anyhow::Result<Bucket> {
     match url.split_once("://") {
-        Some(("memory", _)) => Ok(Bucket { store: Arc::new(InMemory::new()) }),
-        Some(("s3" | "s3a", rest)) => Ok(Bucket { store: s3::open(rest)? }),
-        Some(("hdfs", rest)) => Ok(Bucket { store: Arc::new(hdfs::open(rest)?) }),
+        Some(("memory", _)) => Ok(Bucket::remote(Arc::new(InMemory::new()))),
+        Some(("s3" | "s3a", rest)) => Ok(Bucket::remote(s3::open(rest)?)),
+        Some(("hdfs", rest)) => Ok(Bucket::remote(Arc::new(hdfs::open(rest)?))),
         Some(("file", path)) if path.starts_with('/') => open_directory(Path::new(path)).await,
         None if !url.is_empty() => open_directory(Path::new(url)).await,
         _ => bail!(
@@ -54,7 +62,7 @@ pub async fn open_directory(root: &Path) -> anyhow::Result<Bucket> {
     let root = root.to_owned();
     let directory = tokio::task::spawn_blocking(move || Directory::open(&root)).await;
     let directory = directory.context("opening the directory did not end")??;
-    Ok(Bucket { store: Arc::new(directory) })
+    Ok(Bucket { store: Arc::new(directory), is_directory: true })
 }
 
 /// A directory to read from, also while another process has it. Writes are refused.

@@ -166,6 +166,10 @@ impl Try<'_> {
             let expected = bytes.slice(range.start as usize..range.end as usize);
             ensure!(there == expected, "bytes {range:?} are not what was written");
         }
+        let several = [70_000..70_001u64, 0..10, 5..20_000];
+        let there = self.store.get_ranges(&path, &several).await?;
+        let expected = several.map(|range| bytes.slice(range.start as usize..range.end as usize));
+        ensure!(there == expected, "several ranges at once are not what was written");
         for suffix in [1u64, 65_536, 1 << 20] {
             let options = GetOptions::new().with_range(Some(GetRange::Suffix(suffix)));
             let answer = self.store.get_opts(&path, options).await?;

@@ -1,19 +1,24 @@
 //! Counts what is asked of the bucket: `loglake_store_requests_total`.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload,
+    OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result, UploadPart, coalesce_ranges,
 };
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+
+use super::Bucket;
 
 /// Requests to the bucket by operation and outcome. Clones count together.
 ///
@@ -58,12 +63,14 @@ impl StoreRequests {
 #[derive(Debug)]
 pub struct Counted {
     inner: Arc<dyn ObjectStore>,
+    is_directory: bool,
     requests: StoreRequests,
 }
 
 impl Counted {
-    pub fn new(inner: Arc<dyn ObjectStore>, requests: StoreRequests) -> Self {
-        Self { inner, requests }
+    pub fn new(bucket: &Bucket, requests: StoreRequests) -> Self {
+        let Bucket { store, is_directory } = bucket;
+        Self { inner: Arc::clone(store), is_directory: *is_directory, requests }
     }
 
     /// One listing, counted when it ends or fails, or is dropped midway.
@@ -129,6 +136,15 @@ impl ObjectStore for Counted {
         self.requests.count(operation, self.inner.get_opts(location, options).await)
     }
 
+    /// Of a remote bucket, near ranges are one request.
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        if self.is_directory {
+            return self.requests.count("get", self.inner.get_ranges(location, ranges).await);
+        }
+        let one = |range| self.get_range(location, range);
+        coalesce_ranges(ranges, one, OBJECT_STORE_COALESCE_DEFAULT).await
+    }
+
     fn delete_stream(
         &self,
         locations: BoxStream<'static, Result<Path>>,
@@ -183,15 +199,15 @@ impl MultipartUpload for CountedUpload {
 #[cfg(test)]
 mod tests {
     use futures::TryStreamExt;
+    use object_store::PutMode;
     use object_store::memory::InMemory;
-    use object_store::{ObjectStoreExt, PutMode};
 
     use super::*;
     use crate::store::conformance;
 
     fn counted() -> (Counted, StoreRequests) {
         let requests = StoreRequests::default();
-        (Counted::new(Arc::new(InMemory::new()), requests.clone()), requests)
+        (Counted::new(&Bucket::remote(Arc::new(InMemory::new())), requests.clone()), requests)
     }
 
     fn text(requests: &StoreRequests) -> String {

@@ -9,6 +9,7 @@
 //!
 //! Errors of writes say whether the object may be there: [`StoreFault`].
 
+mod at_hand;
 mod files;
 #[cfg(test)]
 mod tests;
@@ -17,11 +18,13 @@ mod upload;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use futures::{TryFutureExt, TryStreamExt};
 use loglake_wal::StoreFault;
@@ -187,6 +190,13 @@ impl ObjectStore for Directory {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        match at_hand::ranges(&self.inner.path_to_filesystem(location)?, ranges) {
+            Some(read) => Ok(read),
+            None => self.inner.get_ranges(location, ranges).await,
+        }
     }
 
     /// Not synced: what comes back after a power cut is deleted again by whoever meant to.

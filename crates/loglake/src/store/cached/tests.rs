@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::pieces::PIECE_BYTES;
 use super::*;
+use crate::store::Bucket;
 use crate::store::conformance;
 use crate::store::counted::{Counted, StoreRequests};
 
@@ -24,7 +25,8 @@ async fn bench(settings: &CacheSettings) -> Bench {
 
 async fn bench_over(objects: Arc<InMemory>, settings: &CacheSettings) -> Bench {
     let reads = CacheReads::default();
-    let counted = Counted::new(Arc::clone(&objects) as _, StoreRequests::default());
+    let counted =
+        Counted::new(&Bucket::remote(Arc::clone(&objects) as _), StoreRequests::default());
     let cached = Cached::open(Arc::new(counted), settings, reads.clone()).await.unwrap();
     Bench { objects, cached, reads }
 }
