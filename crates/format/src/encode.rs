@@ -10,12 +10,13 @@ use loglake_model::{
 };
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
 
 use crate::bounds::Bounds;
 use crate::columns::Columns;
 use crate::index::{IndexBuilder, RunsBuilder};
 use crate::layout::ColumnLayout;
-use crate::order::{Row, order};
+use crate::order::{Ordered, Row, order};
 use crate::{EncoderSettings, FormatError, index, layout};
 
 /// Rows that are gathered and written at a time: what is held twice.
@@ -30,6 +31,10 @@ const TRIAL_PLACES: usize = 16;
 /// Columns that a file has even when they are null in every row.
 pub(crate) const ALWAYS: [&str; 5] = [TIMESTAMP, NANOS, SERVICE, LEVEL, MESSAGE];
 
+/// The key of the file's metadata whose value is the number of rows of its last row group, where these are
+/// the newest of the file and in an order of their own.
+const NEWEST_KEY: &str = "loglake.newest_rows";
+
 /// One Parquet file, ready to be put.
 #[derive(Debug)]
 pub struct EncodedFile {
@@ -43,7 +48,7 @@ pub struct EncodedFile {
 }
 
 /// Sorts rows by (partition, service, level, shape, timestamp, nanos) and encodes one file a partition, in
-/// the order of partitions. Batches may each have a subset of the schema's columns (absent: null) in
+/// the order of partitions; the newest rows of a large file come after the others. Batches may each have a subset of the schema's columns (absent: null) in
 /// any order; every one has timestamp and nanos. No rows make no file.
 ///
 /// CPU-bound, about a third of a microsecond a row: call it off the async threads. Beside the
@@ -58,15 +63,13 @@ pub fn encode(
 ) -> Result<Vec<EncodedFile>, FormatError> {
     settings.check()?;
     let columns = Columns::new(batches, schema.file_schema())?;
-    let partitions = order(&columns, schema.partition_by())?;
-    let files = partitions.into_iter();
-    files.map(|(partition, rows)| encode_file(&columns, partition, &rows, settings)).collect()
+    let files = order(&columns, schema.partition_by(), settings.newest_rows)?;
+    files.into_iter().map(|file| encode_file(&columns, &file, settings)).collect()
 }
 
 fn encode_file(
     columns: &Columns,
-    partition: Partition,
-    rows: &[Row],
+    Ordered { partition, rows, newest }: &Ordered,
     settings: &EncoderSettings,
 ) -> Result<EncodedFile, FormatError> {
     let present: Vec<(usize, &str)> = columns
@@ -80,11 +83,22 @@ fn encode_file(
     let trial = trial(columns, rows);
     let layouts = layouts(columns, [&sample, &trial], &present, rows.len(), settings)?;
     let mut file = FileInProgress::new(columns.schema(), &layouts, settings)?;
-    for slice in rows.chunks(SLICE_ROWS) {
+    let (older, newest) = rows.split_at(rows.len() - newest);
+    for slice in older.chunks(SLICE_ROWS) {
         file.write(columns, slice)?;
     }
+    file.write_newest(columns, newest)?;
     let FinishedFile { bytes, rows, stats, words } = file.finish(settings)?;
-    Ok(EncodedFile { partition, bytes: bytes.into(), rows, stats, words })
+    Ok(EncodedFile { partition: *partition, bytes: bytes.into(), rows, stats, words })
+}
+
+/// Whether the last row group of a file is its newest rows, in an order of their own.
+pub(crate) fn has_newest_apart(file: &ParquetMetaData) -> bool {
+    let pairs = file.file_metadata().key_value_metadata().into_iter().flatten();
+    let mut told =
+        pairs.filter(|pair| pair.key == NEWEST_KEY).filter_map(|pair| pair.value.as_ref());
+    let last = file.row_groups().last().map(|group| group.num_rows().to_string());
+    told.any(|rows| Some(rows) == last.as_ref())
 }
 
 /// How each column of a file of `row_count` rows is encoded, by a sample of them and a [`trial`].
@@ -146,6 +160,8 @@ pub(crate) struct FileInProgress {
     indexes: Vec<Option<IndexBuilder>>,
     runs: RunsBuilder,
     rows: usize,
+    /// Those of the last row group, if it is the newest ones apart.
+    newest: usize,
 }
 
 /// What is left to be taken of a file that is whole.
@@ -186,7 +202,22 @@ impl FileInProgress {
             runs: RunsBuilder::default(),
             present,
             rows: 0,
+            newest: 0,
         })
+    }
+
+    /// Writes the newest rows, if they are apart, as a row group of their own: after all others.
+    pub(crate) fn write_newest(
+        &mut self,
+        columns: &Columns,
+        rows: &[Row],
+    ) -> Result<(), FormatError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.newest = rows.len();
+        self.writer.flush()?;
+        self.write(columns, rows)
     }
 
     /// Writes the rows, in halves while their strings are too long to be held at once.
@@ -225,6 +256,10 @@ impl FileInProgress {
         let names = self.present.iter().map(|(_, name)| name.as_str());
         let indexes = names.zip(self.indexes).filter_map(|(name, index)| Some((name, index?)));
         let (indexes, page_rows) = (indexes.collect(), settings.page_rows_max);
+        if self.newest > 0 {
+            let newest = KeyValue::new(NEWEST_KEY.to_owned(), self.newest.to_string());
+            self.writer.append_key_value_metadata(newest);
+        }
         let words = index::write(&mut self.writer, indexes, self.runs, self.rows, page_rows)?;
         let named = self.present.iter().map(|(_, name)| Arc::from(name.as_str())).zip(self.bounds);
         let stats = FileStats { columns: named.map(|(n, b)| (n, b.finish())).collect() };

@@ -16,14 +16,15 @@ use arrow::datatypes::{Int16Type, SchemaRef, TimestampMicrosecondType};
 use bytes::Bytes;
 use loglake_model::{FileStats, LEVEL, MESSAGE, NANOS, SERVICE, TIMESTAMP, TableSchema};
 use parquet::arrow::arrow_reader::{
-    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use crate::align::align;
 use crate::columns::{Columns, text_at};
 use crate::encode::{
-    ALWAYS, FileInProgress, FinishedFile, SAMPLE_ROWS, SLICE_ROWS, layouts, trial,
+    ALWAYS, FileInProgress, FinishedFile, SAMPLE_ROWS, SLICE_ROWS, has_newest_apart, layouts, trial,
 };
 use crate::order::{Group, Row, shape_of};
 use crate::{EncoderSettings, FormatError};
@@ -97,11 +98,12 @@ impl Merge {
     ) -> Result<Self, FormatError> {
         let schema = schema.file_schema();
         let file = Self::begin(&files, &schema, &settings)?;
+        let mut inputs = vec![];
+        for bytes in files {
+            inputs.extend(Input::of_file(&bytes, &schema, sizes.batch_rows)?);
+        }
         let mut merge = Self {
-            inputs: files
-                .into_iter()
-                .map(|bytes| Input::new(bytes, &schema, sizes.batch_rows))
-                .collect::<Result<_, FormatError>>()?,
+            inputs,
             heads: BinaryHeap::new(),
             batches: vec![],
             slice: vec![],
@@ -246,7 +248,7 @@ fn row_bytes(file: &ParquetMetaData) -> usize {
     (bytes / file.file_metadata().num_rows().max(1)).max(1) as usize
 }
 
-/// One file, and where in it the merge is.
+/// Rows of a file that are in order, and where in them the merge is.
 struct Input {
     reader: ParquetRecordBatchReader,
     schema: SchemaRef,
@@ -262,11 +264,33 @@ struct Input {
 }
 
 impl Input {
-    fn new(bytes: Bytes, schema: &SchemaRef, batch_rows_max: usize) -> Result<Self, FormatError> {
-        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
-        let batch_rows = (BATCH_BYTES / row_bytes(reader.metadata())).clamp(1, batch_rows_max);
-        Ok(Self {
-            reader: reader.with_batch_size(batch_rows).build()?,
+    /// All of a file: its newest rows are one, where they are apart, and the others.
+    fn of_file(
+        bytes: &Bytes,
+        schema: &SchemaRef,
+        batch_rows_max: usize,
+    ) -> Result<Vec<Self>, FormatError> {
+        let footer = ArrowReaderMetadata::load(bytes, ArrowReaderOptions::default())?;
+        let batch_rows = (BATCH_BYTES / row_bytes(footer.metadata())).clamp(1, batch_rows_max);
+        let groups = footer.metadata().num_row_groups();
+        let older = groups - usize::from(has_newest_apart(footer.metadata()));
+        [0..older, older..groups]
+            .into_iter()
+            .filter(|groups| !groups.is_empty())
+            .map(|groups| {
+                let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(
+                    bytes.clone(),
+                    footer.clone(),
+                );
+                let reader = reader.with_row_groups(groups.collect()).with_batch_size(batch_rows);
+                Ok(Self::new(reader.build()?, schema))
+            })
+            .collect()
+    }
+
+    fn new(reader: ParquetRecordBatchReader, schema: &SchemaRef) -> Self {
+        Self {
+            reader,
             schema: SchemaRef::clone(schema),
             batch: 0,
             at: 0,
@@ -276,7 +300,7 @@ impl Input {
             shapes: vec![],
             micros: vec![],
             nanos: vec![],
-        })
+        }
     }
 
     /// The next batch, which is to be number `number`.

@@ -3,9 +3,13 @@
 //! Rows are sorted by (service, level, shape of the message, time), nulls last. Lines of one shape compress
 //! well beside each other, and what is asked for most, a service and its errors, is one run of rows.
 //!
+//! The newest rows come last, in the same order among themselves: "the last lines" are asked for more often
+//! than any others, and would else be a few rows of every page.
+//!
 //! There are few distinct pairs of service and level, so a counting sort by these and then a stable sort
 //! within each cost a fraction of a comparison sort of the whole.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
@@ -30,14 +34,26 @@ pub(crate) struct Row {
     pub(crate) nanos: i16,
 }
 
-/// The rows of each partition in the order of its file.
+/// The rows of a file in their order.
+pub(crate) struct Ordered {
+    pub(crate) partition: Partition,
+    pub(crate) rows: Vec<Row>,
+    /// How many of them, at the end, are the newest.
+    pub(crate) newest: usize,
+}
+
+/// Files shorter than this many times their newest rows keep them among the others.
+const FILE_OF_NEWEST: usize = 32;
+
+/// The rows of each partition in the order of its file, `newest` of them apart where there are many.
 ///
 /// # Errors
 /// When a batch has no time, or a row's time is null.
 pub(crate) fn order<'a>(
     columns: &'a Columns,
     by: PartitionBy,
-) -> Result<Vec<(Partition, Vec<Row>)>, FormatError> {
+    newest: usize,
+) -> Result<Vec<Ordered>, FormatError> {
     let mut buckets: BTreeMap<Partition, Bucket> = BTreeMap::new();
     for (batch, rows) in columns.rows().iter().enumerate().filter(|(_, rows)| **rows > 0) {
         let micros = time(columns.parts(TIMESTAMP)?, TIMESTAMP, batch)?;
@@ -66,7 +82,12 @@ pub(crate) fn order<'a>(
             }
         }
     }
-    Ok(buckets.into_iter().map(|(partition, bucket)| (partition, bucket.sorted())).collect())
+    let files = buckets.into_iter().map(|(partition, bucket)| {
+        let has_apart = bucket.rows.len() >= newest.saturating_mul(FILE_OF_NEWEST);
+        let newest = if has_apart { newest } else { 0 };
+        Ordered { partition, rows: bucket.sorted(newest), newest }
+    });
+    Ok(files.collect())
 }
 
 /// A service and a level, in the order of files: null last.
@@ -122,15 +143,18 @@ impl<'a> Bucket<'a> {
         self.group_of_row.push(number);
     }
 
-    /// By group, then by shape and time.
-    fn sorted(self) -> Vec<Row> {
+    /// By group, then by shape and time, and the `newest` rows alike after all others.
+    fn sorted(mut self, newest: usize) -> Vec<Row> {
+        self.move_newest(newest);
         let mut in_order: Vec<usize> = (0..self.groups.len()).collect();
         in_order.sort_unstable_by_key(|number| self.groups[*number]);
-        let mut counts = vec![0usize; self.groups.len()];
+        let newest = in_order.iter().map(|number| number + self.groups.len());
+        let in_order: Vec<usize> = in_order.iter().copied().chain(newest).collect();
+        let mut counts = vec![0usize; in_order.len()];
         for number in &self.group_of_row {
             counts[*number as usize] += 1;
         }
-        let mut next = vec![0usize; self.groups.len()];
+        let mut next = vec![0usize; in_order.len()];
         let mut end = 0;
         for number in &in_order {
             next[*number] = end;
@@ -148,6 +172,28 @@ impl<'a> Bucket<'a> {
             rows.sort_by_key(|row| (row.shape, row.micros, row.nanos));
         }
         sorted
+    }
+
+    /// Makes of each group two: its newest rows are of one that is numbered after all others.
+    fn move_newest(&mut self, newest: usize) {
+        let Some(last) = newest.checked_sub(1) else { return };
+        let mut micros: Vec<i64> = self.rows.iter().map(|row| row.micros).collect();
+        let since = *micros.select_nth_unstable_by(last, |a, b| b.cmp(a)).1;
+        // Of those of the same time as many as there is room for.
+        let newer = micros[..last].iter().filter(|micros| **micros > since).count();
+        let mut room = newest - newer;
+        let groups = self.groups.len() as u32;
+        for (row, number) in self.rows.iter().zip(&mut self.group_of_row) {
+            let is_newest = match row.micros.cmp(&since) {
+                Ordering::Greater => true,
+                Ordering::Equal if room > 0 => {
+                    room -= 1;
+                    true
+                }
+                _ => false,
+            };
+            *number += if is_newest { groups } else { 0 };
+        }
     }
 }
 

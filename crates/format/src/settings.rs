@@ -10,13 +10,21 @@ pub struct EncoderSettings {
     pub row_group_rows_max: usize,
     /// Rows of one data page of every column: what a needle search decodes at least.
     pub page_rows_max: usize,
+    /// Rows of the last row group of a large file: its newest ones, of all services; 0 for none. What is
+    /// asked for most is read from it alone.
+    pub newest_rows: usize,
     /// 1 to 22. Higher levels take two to three times the CPU for about one byte in a hundred.
     pub zstd_level: i32,
 }
 
 impl Default for EncoderSettings {
     fn default() -> Self {
-        Self { row_group_rows_max: 128 << 10, page_rows_max: 8 << 10, zstd_level: 1 }
+        Self {
+            row_group_rows_max: 128 << 10,
+            page_rows_max: 8 << 10,
+            newest_rows: 2 << 10,
+            zstd_level: 1,
+        }
     }
 }
 

@@ -3,10 +3,10 @@
 use arrow::array::{ArrayRef, RecordBatch};
 use loglake_model::TableSchema;
 
-use crate::FormatError;
 use crate::columns::Columns;
 use crate::index::{IndexBuilder, IndexKind};
 use crate::order::order;
+use crate::{EncoderSettings, FormatError};
 
 /// Sorts the rows; how many files they make.
 ///
@@ -14,7 +14,8 @@ use crate::order::order;
 /// As [`crate::encode`].
 pub fn sort(batches: &[RecordBatch], schema: &TableSchema) -> Result<usize, FormatError> {
     let columns = Columns::new(batches, schema.file_schema())?;
-    Ok(order(&columns, schema.partition_by())?.len())
+    let newest = EncoderSettings::default().newest_rows;
+    Ok(order(&columns, schema.partition_by(), newest)?.len())
 }
 
 /// Builds the index of a column of texts; how many bytes it has.

@@ -17,6 +17,7 @@ use proptest::collection::vec;
 use proptest::option::{of, weighted};
 use proptest::prelude::*;
 
+use crate::encode::has_newest_apart;
 use crate::index::{INDEX_KEY, IndexDirectory, Run};
 use crate::merge::Sizes;
 use crate::order::{Group, shape_of};
@@ -117,7 +118,12 @@ fn records_of(batch: &RecordBatch) -> Vec<Record> {
 }
 
 fn small() -> EncoderSettings {
-    EncoderSettings { row_group_rows_max: 7, page_rows_max: 3, ..EncoderSettings::default() }
+    EncoderSettings {
+        row_group_rows_max: 7,
+        page_rows_max: 3,
+        newest_rows: 1,
+        ..EncoderSettings::default()
+    }
 }
 
 fn at(micros: i64) -> Record {
@@ -166,6 +172,22 @@ fn place(record: &Record) -> (Group<'_>, u64, i64, i16) {
     };
     let shape = text(MESSAGE).map_or(0, shape_of);
     (Group::new(text(SERVICE), text(LEVEL)), shape, record.0, record.1)
+}
+
+/// The newest rows come after the others in a file of many, which says so, and each part is in order.
+fn check_order(records: &[Record], file: &EncodedFile, has_newest: bool) {
+    let footer = ParquetRecordBatchReaderBuilder::try_new(file.bytes.clone()).unwrap();
+    let footer = footer.metadata();
+    assert_eq!(has_newest_apart(footer), has_newest, "{} rows", records.len());
+    let newest = if has_newest { small().newest_rows } else { 0 };
+    let groups = footer.row_groups();
+    assert!(!has_newest || groups.last().map(|group| group.num_rows()) == Some(newest as i64));
+    let (older, newest) = records.split_at(records.len() - newest);
+    for part in [older, newest] {
+        assert!(part.is_sorted_by_key(|record| place(record)));
+    }
+    let last = older.iter().map(|record| record.0).max();
+    assert!(newest.iter().all(|record| Some(record.0) >= last), "{last:?} before {newest:?}");
 }
 
 /// The file says of each row what its service and level are.
@@ -253,7 +275,7 @@ proptest! {
         for file in &files {
             let records = records_of(&read(file));
             prop_assert_eq!(records.len() as u64, file.rows);
-            prop_assert!(records.is_sorted_by_key(|record| place(record)));
+            check_order(&records, file, records.len() >= 32 * settings.newest_rows);
             prop_assert!(records.iter().all(|r| Partition::of(r.0, by) == file.partition));
             check_bounds(&records, &file.stats);
             check_runs(&records, file);
@@ -281,7 +303,7 @@ proptest! {
             let merged = merged(partition, &files, &table, &settings, sizes);
             let records = records_of(&read(&merged));
             prop_assert_eq!(records.len() as u64, merged.rows);
-            prop_assert!(records.is_sorted_by_key(|record| place(record)));
+            check_order(&records, &merged, false);
             check_bounds(&records, &merged.stats);
             let mut before: Vec<Record> = files.iter().flat_map(|f| records_of(&read(f))).collect();
             let mut after = records;

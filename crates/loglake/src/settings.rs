@@ -126,6 +126,9 @@ pub struct LayoutSettings {
     pub row_group_rows_max: usize,
     /// Rows of a data page at most: what a query that prunes by page reads at least.
     pub page_rows_max: usize,
+    /// Newest rows of a flushed file that are kept apart from the others, where it has 32 times as many;
+    /// 0 for none. Queries for the last lines read them alone.
+    pub newest_rows: usize,
     /// zstd level of data files: 1 to 22. Higher costs much CPU for little space.
     pub zstd_level: i32,
 }
@@ -261,6 +264,7 @@ impl Default for LayoutSettings {
             checkpoint_interval: 100,
             row_group_rows_max: encoder.row_group_rows_max,
             page_rows_max: encoder.page_rows_max,
+            newest_rows: encoder.newest_rows,
             zstd_level: encoder.zstd_level,
         }
     }
@@ -340,6 +344,7 @@ impl Settings {
             encoder: EncoderSettings {
                 row_group_rows_max: self.table.row_group_rows_max,
                 page_rows_max: self.table.page_rows_max,
+                newest_rows: self.table.newest_rows,
                 zstd_level: self.table.zstd_level,
             },
         }

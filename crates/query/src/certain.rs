@@ -13,6 +13,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use loglake_format::index::Wanted;
+use loglake_model::TIMESTAMP;
 use loglake_table::DataFile;
 
 use crate::prune::{Bounds, bounds, has_no_nulls};
@@ -75,6 +76,27 @@ impl Certain {
     /// Whether anything but statistics has to answer.
     pub(crate) fn is_by_rows(&self) -> bool {
         self.by_runs || !self.wanted.is_empty()
+    }
+
+    /// Whether these filters ask for a range of time and nothing else.
+    pub(crate) fn is_by_time(&self, filters: &[Expr]) -> bool {
+        let of_time = |claim: &Claim| match claim {
+            Claim::NotNull(field) | Claim::Compared(field, ..) => field.name() == TIMESTAMP,
+        };
+        self.claims.len() == filters.len() && self.claims.iter().all(of_time)
+    }
+
+    /// Whether filters by time hold for all rows between two times, in microseconds.
+    pub(crate) fn holds_between(&self, oldest: i64, newest: i64) -> bool {
+        self.claims.iter().all(|claim| match claim {
+            Claim::NotNull(_) => true,
+            Claim::Compared(field, op, value) => {
+                let DataType::Timestamp(_, zone) = field.data_type() else { return false };
+                let [min, max] = [oldest, newest]
+                    .map(|micros| ScalarValue::TimestampMicrosecond(Some(micros), zone.clone()));
+                is_true(&Bounds { min, max }, *op, value)
+            }
+        })
     }
 
     /// Whether there are such filters, and a file's statistics prove what they are asked.

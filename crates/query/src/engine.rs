@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::SchemaProvider;
 use datafusion::catalog::TableProvider;
@@ -18,7 +19,7 @@ use datafusion::common::ParamValues;
 use datafusion::datasource::ViewTable;
 use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, Sort};
 use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
@@ -59,8 +60,8 @@ const HELD_PART: usize = 4;
 /// The part of the memory for all queries that token indexes may take.
 const INDEX_CACHE_PART: usize = 8;
 
-/// Bytes of data files below which two steps for the newest rows would cost more than they save.
-const TWO_STEPS_BYTES_MIN: u64 = 16 << 20;
+/// Bytes of data files that are many: of fewer, a search for the newest rows ([`newest`]) costs more than it saves.
+const MANY_BYTES: u64 = 16 << 20;
 
 /// What an engine reads from.
 pub struct QueryDeps {
@@ -91,8 +92,8 @@ pub struct QueryEngine {
     timeout_max: Duration,
     /// Of one answer that is held until it is whole.
     held_bytes_max: usize,
-    /// See [`TWO_STEPS_BYTES_MIN`].
-    two_steps_bytes_min: u64,
+    /// See [`MANY_BYTES`].
+    many_bytes: u64,
     /// Over other queriers, when there can be any.
     spread: Option<Spread>,
 }
@@ -181,7 +182,7 @@ impl QueryEngine {
             queues: Arc::new(NoQueues),
             timeout_max: settings.timeout,
             held_bytes_max: settings.memory_bytes_max / HELD_PART,
-            two_steps_bytes_min: TWO_STEPS_BYTES_MIN,
+            many_bytes: MANY_BYTES,
             spread: None,
         })
     }
@@ -199,11 +200,11 @@ impl QueryEngine {
         Self { queues, ..self }
     }
 
-    /// The same, that finds the newest rows in two steps however few there are.
+    /// The same, that searches for the newest rows however few there are.
     #[cfg(any(test, feature = "testing"))]
     #[must_use]
-    pub const fn always_in_two_steps(mut self) -> Self {
-        self.two_steps_bytes_min = 0;
+    pub const fn with_search_for_newest(mut self) -> Self {
+        self.many_bytes = 0;
         self
     }
 
@@ -388,15 +389,10 @@ impl QueryEngine {
     async fn execute(
         &self,
         session: &Arc<QuerySession>,
-        mut plan: LogicalPlan,
+        plan: LogicalPlan,
         tries: &Tries,
     ) -> Result<Started, QueryError> {
-        let state = session.planner(&plan)?;
-        let mut physical = state.create_physical_plan(&plan).await?;
-        if let Some(narrowed) = self.narrowed(session, &plan, &physical).await? {
-            physical = state.create_physical_plan(&narrowed).await?;
-            plan = narrowed;
-        }
+        let (plan, physical) = self.planned(session, plan).await?;
         let over = match &self.spread {
             Some(spread) if matches!(*tries.leave, Leave::None) => {
                 spread.over_queriers(session, &plan, &physical, &tries.lost).await?
@@ -414,26 +410,46 @@ impl QueryEngine {
         Ok(Started::after_first_rows(rows, Arc::clone(session), is_spread).await?)
     }
 
-    /// For the newest rows of many, the plan over those alone: see [`newest`].
-    async fn narrowed(
+    /// How a plan is run. For the newest rows of many it is a plan over few: see [`newest`].
+    async fn planned(
         &self,
         session: &QuerySession,
-        plan: &LogicalPlan,
-        physical: &Arc<dyn ExecutionPlan>,
-    ) -> Result<Option<LogicalPlan>, QueryError> {
-        let state = session.state();
-        if newest::last_sort(plan).is_none() || bytes_to_read(physical)? < self.two_steps_bytes_min
+        plan: LogicalPlan,
+    ) -> Result<(LogicalPlan, Arc<dyn ExecutionPlan>), QueryError> {
+        let state = session.planner(&plan)?;
+        let state = state.as_ref();
+        let optimized = state.optimize(&plan)?;
+        let sort = newest::sort_in(&optimized);
+        if let Some(sort) = sort
+            && let Some(since) = newest::time_of_first(sort, self.many_bytes).await?
         {
-            return Ok(None);
+            let narrowed = newest::with_time(optimized.clone(), since)?;
+            let physical = state.create_physical_plan(&narrowed).await?;
+            return Ok((narrowed, physical));
         }
-        let optimized = state.optimize(plan)?;
-        let Some(sort) = newest::sort_in(&optimized) else { return Ok(None) };
-        let keys = state.create_physical_plan(&newest::keys(sort)?).await?;
+        let physical = state.query_planner().create_physical_plan(&optimized, state).await?;
+        if let Some(sort) = sort
+            && bytes_to_read(&physical)? >= self.many_bytes
+            && let Some(keys) = self.keys_of_newest(session, sort).await?
+        {
+            let narrowed = newest::with_keys(optimized.clone(), &keys)?;
+            let physical = state.create_physical_plan(&narrowed).await?;
+            return Ok((narrowed, physical));
+        }
+        Ok((plan, physical))
+    }
+
+    /// The first of two steps; `None` where it is one for several queriers.
+    async fn keys_of_newest(
+        &self,
+        session: &QuerySession,
+        sort: &Sort,
+    ) -> Result<Option<Vec<RecordBatch>>, QueryError> {
+        let keys = session.state().create_physical_plan(&newest::keys(sort)?).await?;
         if self.spread.as_ref().is_some_and(|spread| spread.would_spread(&keys)) {
             return Ok(None);
         }
-        let keys = collect(keys, session.task_context()).await?;
-        Ok(Some(newest::with_keys(optimized, &keys)?))
+        Ok(Some(collect(keys, session.task_context()).await?))
     }
 
     /// A session in which everything that is named is bound.

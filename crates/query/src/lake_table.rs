@@ -23,12 +23,17 @@ use object_store::path::Path;
 use crate::certain::Certain;
 use crate::files::{FileToRead, Pruned, ToRead};
 use crate::fresh::{Selection, selection};
+use crate::newest::{self, Part};
 use crate::partial::Leave;
 use crate::runs::RunFilter;
 use crate::snapshot::{BoundRows, BoundTable};
 use crate::spread::rows;
 use crate::token_index::{Asked, IndexedFile, TokenIndexes};
-use crate::{certain, files, prune, search};
+use crate::{QueryError, certain, files, prune, search};
+
+/// Files whose row groups are asked how new they are. Where more have rows as new as the first ones, they are
+/// small.
+const OPENED_FOR_NEWEST_MAX: usize = 16;
 
 /// One table, bound to one version for one query.
 pub(crate) struct LakeTable {
@@ -67,6 +72,67 @@ impl LakeTable {
         state.create_physical_expr(filter, &columns).map(Some)
     }
 
+    /// Bytes of the version's data files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.version.files().map(|file| file.bytes).sum()
+    }
+
+    /// The version's files, but for those that the query does without.
+    fn files(&self) -> Vec<Arc<DataFile>> {
+        let is_wanted = |file: &&Arc<DataFile>| {
+            let location: Path = self.root.parts().chain(file.path.parts()).collect();
+            !self.leave.leaves_out(location.as_ref())
+        };
+        self.version.files().filter(is_wanted).cloned().collect()
+    }
+
+    /// A time in microseconds since which there are so many rows for which the filters hold, and few others;
+    /// `None` where filters ask for more than a time, or row groups do not tell.
+    pub(crate) async fn newest_since(&self, rows: u64, filters: &[Expr]) -> Result<Option<i64>> {
+        let certain = Certain::of(filters, &self.schema);
+        if !certain.is_by_time(filters) {
+            return Ok(None);
+        }
+        let mut files = self.files();
+        files.sort_by_key(|file| std::cmp::Reverse(prune::newest_micros(file)));
+        let (mut parts, mut since) = (vec![], None);
+        for (opened, file) in files.iter().enumerate() {
+            if since.is_some_and(|since| prune::newest_micros(file) < since) {
+                break;
+            }
+            if opened == OPENED_FOR_NEWEST_MAX {
+                return Ok(None);
+            }
+            parts.extend(self.parts_of(file, &certain).await?);
+            since = newest::since(&parts, rows);
+        }
+        Ok(since.filter(|since| newest::are_few(&parts, *since)))
+    }
+
+    /// The row groups of a file.
+    async fn parts_of(&self, file: &DataFile, certain: &Certain) -> Result<Vec<Part>> {
+        // Of another program's files the log tells enough: they are no surer for being opened.
+        let newest = prune::newest_micros(file);
+        let whole = Part { oldest: i64::MIN, newest, rows: file.rows, is_sure: false };
+        if file.checksum.is_none() {
+            return Ok(vec![whole]);
+        }
+        let object = files::object_meta(&self.root, file);
+        let times = self.indexes.times_of_row_groups(&object).await;
+        let times =
+            times.map_err(|error| QueryError::of_file(object.location.to_string(), error))?;
+        Ok(match times {
+            None => vec![whole],
+            Some(times) => times
+                .into_iter()
+                .map(|(oldest, newest, rows)| {
+                    let is_sure = certain.holds_between(oldest, newest);
+                    Part { oldest, newest, rows, is_sure }
+                })
+                .collect(),
+        })
+    }
+
     /// What is left of the version's files by what the log, then by what their indexes say of them.
     async fn files_to_read(
         &self,
@@ -74,11 +140,7 @@ impl LakeTable {
         filters: &[Expr],
         certain: &Certain,
     ) -> Result<ToRead> {
-        let is_wanted = |file: &&Arc<DataFile>| {
-            let location: Path = self.root.parts().chain(file.path.parts()).collect();
-            !self.leave.leaves_out(location.as_ref())
-        };
-        let all: Vec<Arc<DataFile>> = self.version.files().filter(is_wanted).cloned().collect();
+        let all = self.files();
         let mut pruned = Pruned { files_of_table: all.len(), ..Pruned::default() };
         let mut files = prune::prune(all, self.predicate(state, filters)?, &self.schema);
         pruned.files_by_statistics = pruned.files_of_table - files.len();

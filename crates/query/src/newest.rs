@@ -1,5 +1,10 @@
-//! The newest rows first: `ORDER BY timestamp DESC LIMIT n` in two steps.
+//! The newest rows first: `ORDER BY timestamp DESC LIMIT n`.
 //!
+//! Where nothing but a range of time is asked for beside, statistics of row groups tell a time since which
+//! there are n rows ([`since`]): large files have a small row group of their newest rows. It is added to the
+//! filters.
+//!
+//! Otherwise in two steps:
 //! ```text
 //! the keys of the n first rows ─▶ the rows with these keys
 //! ```
@@ -9,18 +14,23 @@
 //! table. Any column that is never null can be the key; of the lake's that is `timestamp` and `nanos`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{ExprSchema, ScalarValue};
+use datafusion::common::{Column, ExprSchema, ScalarValue};
+use datafusion::datasource::source_as_provider;
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Sort, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Sort, TableScan, lit};
+use loglake_model::TIMESTAMP;
+
+use crate::lake_table::LakeTable;
 
 /// Of more rows the two steps would gain little over one.
 const ROWS_MAX: usize = 1_000;
 
 /// The last sort of a plan, if nothing but the choice of columns comes after it.
-pub(crate) fn last_sort(plan: &LogicalPlan) -> Option<&Sort> {
+fn last_sort(plan: &LogicalPlan) -> Option<&Sort> {
     match plan {
         LogicalPlan::Sort(sort) => Some(sort),
         LogicalPlan::Projection(projection) => last_sort(&projection.input),
@@ -73,6 +83,83 @@ pub(crate) fn keys(sort: &Sort) -> Result<LogicalPlan> {
         .build()
 }
 
+/// Rows that are read at once rather than in two steps.
+const READ_AT_ONCE_MAX: u64 = 32 << 10;
+
+/// Rows of a file or a part of one: when the oldest and the newest are of, in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub(crate) oldest: i64,
+    pub(crate) newest: i64,
+    pub(crate) rows: u64,
+    /// Whether all of its rows are wanted.
+    pub(crate) is_sure: bool,
+}
+
+/// The latest time since which the parts have so many rows for sure; no part is newer than these.
+pub(crate) fn since(parts: &[Part], wanted: u64) -> Option<i64> {
+    let mut sure: Vec<&Part> = parts.iter().filter(|part| part.is_sure).collect();
+    sure.sort_unstable_by_key(|part| std::cmp::Reverse(part.oldest));
+    let mut rows = 0;
+    let enough = sure.into_iter().find(|part| {
+        rows += part.rows;
+        rows >= wanted
+    });
+    Some(enough?.oldest)
+}
+
+/// Whether the rows since a time are few enough.
+pub(crate) fn are_few(parts: &[Part], since: i64) -> bool {
+    let read = parts.iter().filter(|part| part.newest >= since).map(|part| part.rows);
+    read.sum::<u64>() <= READ_AT_ONCE_MAX
+}
+
+/// A time since which the table has enough rows for a sort by time, if they can be told from others so.
+pub(crate) async fn time_of_first(sort: &Sort, bytes_min: u64) -> Result<Option<i64>> {
+    let key = &sort.expr[0];
+    let (Expr::Column(column), false, Some(rows)) = (&key.expr, key.asc, sort.fetch) else {
+        return Ok(None);
+    };
+    let Some(scan) = scan_below(&sort.input, column) else { return Ok(None) };
+    let provider = source_as_provider(&scan.source)?;
+    match provider.downcast_ref::<LakeTable>() {
+        Some(table) if table.bytes() >= bytes_min => {
+            table.newest_since(rows as u64, &scan.filters).await
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The scan that a plan's rows are, all of them, if the column is its time.
+fn scan_below<'a>(plan: &'a LogicalPlan, column: &Column) -> Option<&'a TableScan> {
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            (column.name == TIMESTAMP && scan.fetch.is_none()).then_some(scan)
+        }
+        LogicalPlan::SubqueryAlias(alias) => scan_below(&alias.input, column),
+        LogicalPlan::Projection(projection) => {
+            let at = projection.schema.index_of_column(column).ok()?;
+            let below = match &projection.expr[at] {
+                Expr::Alias(alias) => alias.expr.as_ref(),
+                expr => expr,
+            };
+            match below {
+                Expr::Column(below) => scan_below(&projection.input, below),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The plan over the rows since a time.
+pub(crate) fn with_time(plan: LogicalPlan, since: i64) -> Result<LogicalPlan> {
+    with_filter(plan, |key| {
+        let zone = Some(Arc::from("UTC"));
+        Ok(key.gt_eq(lit(ScalarValue::TimestampMicrosecond(Some(since), zone))))
+    })
+}
+
 /// The second step: the plan over the rows that have one of the keys found.
 pub(crate) fn with_keys(plan: LogicalPlan, keys: &[RecordBatch]) -> Result<LogicalPlan> {
     let (mut seen, mut distinct) = (HashSet::new(), vec![]);
@@ -84,9 +171,23 @@ pub(crate) fn with_keys(plan: LogicalPlan, keys: &[RecordBatch]) -> Result<Logic
             }
         }
     }
+    let (first, last) = (distinct.first().cloned(), distinct.last().cloned());
+    with_filter(plan, |key| {
+        let (Some(first), Some(last)) = (&first, &last) else { return Ok(lit(false)) };
+        let (low, high) = if first < last { (first, last) } else { (last, first) };
+        // The range says to statistics what the list is too long for.
+        let is_found = key.clone().in_list(distinct.iter().cloned().map(lit).collect(), false);
+        Ok(key.between(lit(low.clone()), lit(high.clone())).and(is_found))
+    })
+}
+
+/// The plan with a filter below its last sort, made of the sort's first key.
+fn with_filter(plan: LogicalPlan, filter: impl Fn(Expr) -> Result<Expr>) -> Result<LogicalPlan> {
     let narrowed = plan.transform_down(|node| match node {
         LogicalPlan::Sort(sort) => {
-            let narrowed = narrow(sort, &distinct)?;
+            let input = LogicalPlanBuilder::from(sort.input.as_ref().clone());
+            let input = input.filter(filter(sort.expr[0].expr.clone())?)?.build()?;
+            let narrowed = LogicalPlan::Sort(Sort { input: input.into(), ..sort });
             Ok(Transformed::new(narrowed, true, TreeNodeRecursion::Stop))
         }
         other => Ok(Transformed::no(other)),
@@ -94,17 +195,29 @@ pub(crate) fn with_keys(plan: LogicalPlan, keys: &[RecordBatch]) -> Result<Logic
     Ok(narrowed?.data)
 }
 
-fn narrow(sort: Sort, keys: &[ScalarValue]) -> Result<LogicalPlan> {
-    let column = || sort.expr[0].expr.clone();
-    let rows = match (keys.first(), keys.last()) {
-        (Some(first), Some(last)) => {
-            let (low, high) = if sort.expr[0].asc { (first, last) } else { (last, first) };
-            // The range says to statistics what the list is too long for.
-            let is_found = column().in_list(keys.iter().cloned().map(lit).collect(), false);
-            column().between(lit(low.clone()), lit(high.clone())).and(is_found)
-        }
-        _ => lit(false),
-    };
-    let input = LogicalPlanBuilder::from(sort.input.as_ref().clone()).filter(rows)?.build()?;
-    Ok(LogicalPlan::Sort(Sort { input: input.into(), ..sort }))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(oldest: i64, newest: i64, rows: u64, is_sure: bool) -> Part {
+        Part { oldest, newest, rows, is_sure }
+    }
+
+    #[test]
+    fn rows_that_are_wanted_for_sure_are_counted_from_the_newest_part_on() {
+        let parts = [part(0, 50, 100, true), part(51, 60, 10, true), part(40, 58, 5, true)];
+        assert_eq!(since(&parts, 10), Some(51));
+        assert_eq!(since(&parts, 11), Some(40));
+        assert_eq!(since(&parts, 16), Some(0));
+        assert_eq!(since(&parts, 116), None);
+        let unsure = [part(0, 50, 100, true), part(51, 60, 10, false)];
+        assert_eq!(since(&unsure, 1), Some(0));
+    }
+
+    #[test]
+    fn all_rows_that_may_be_since_a_time_are_read() {
+        let parts = [part(0, 50, READ_AT_ONCE_MAX, true), part(51, 60, 10, false)];
+        assert!(are_few(&parts, 51));
+        assert!(!are_few(&parts, 50));
+    }
 }

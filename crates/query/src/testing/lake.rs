@@ -251,6 +251,6 @@ impl SmallLake {
             timeout: Duration::from_secs(30),
             spill_bytes_max: 64 << 20,
         };
-        QueryEngine::new(deps, settings).expect("an engine").always_in_two_steps()
+        QueryEngine::new(deps, settings).expect("an engine").with_search_for_newest()
     }
 }

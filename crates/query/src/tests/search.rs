@@ -22,6 +22,8 @@ use crate::testing::{SmallLake, writer_id};
 
 const ROWS: i64 = 20_000;
 const PAGE_ROWS: usize = 1_000;
+/// Rows of a file that are apart, being the newest.
+const NEWEST_ROWS: usize = 200;
 /// 2026-11-01T12:00:00Z in microseconds since the epoch.
 const NOON: i64 = 1_793_534_400_000_000;
 
@@ -106,7 +108,11 @@ async fn engine() -> QueryEngine {
     for table in [&indexed, &plain] {
         table.add_columns(&ids()).await.unwrap();
     }
-    let settings = EncoderSettings { page_rows_max: PAGE_ROWS, ..EncoderSettings::default() };
+    let settings = EncoderSettings {
+        page_rows_max: PAGE_ROWS,
+        newest_rows: NEWEST_ROWS,
+        ..EncoderSettings::default()
+    };
     lake.commit_rows(&indexed, writer_id(2), (None, 0), records(), &settings).await;
     lake.fresh.hold(plain.id(), loglake_model::SegmentSeq(0), records());
     lake.engine()
@@ -338,6 +344,36 @@ async fn the_newest_rows_of_a_search_are_those_of_a_whole_sort() {
             let found = integers(&engine, &of("indexed", limit)).await;
             assert_eq!(found, expected, "{filter} {order}");
         }
+    }
+}
+
+/// The last lines are read from the part of the file that has the newest.
+#[tokio::test]
+async fn the_last_lines_are_read_from_the_newest_rows_alone() {
+    let engine = engine().await;
+    let within = "timestamp < '2026-11-01T12:01:00Z'";
+    let before = "timestamp < '2026-11-01T12:00:10Z'";
+    for (filter, limit, is_told) in [
+        ("true", 100, true),
+        (within, NEWEST_ROWS as i64, true),
+        // Of these the row groups do not tell.
+        ("true", NEWEST_ROWS as i64 + 1, false),
+        (before, 100, false),
+        ("seq >= 0", 100, false),
+    ] {
+        let sql = format!(
+            "select seq, message from indexed where {filter} order by timestamp desc limit {limit}"
+        );
+        let plan = super::rows(&engine, &format!("explain analyze {sql}")).await.unwrap();
+        let plan = pretty_format_batches(&plan).unwrap().to_string();
+        let scan = plan.lines().find(|line| line.contains("DataSourceExec")).unwrap();
+        let most = if is_told { NEWEST_ROWS as u64 } else { ROWS as u64 };
+        let read = rows_of_scan(scan);
+        assert!((limit as u64..=most).contains(&read), "{filter} {limit}: {read}\n{plan}");
+        let last = if filter == before { 9_999 } else { ROWS - 1 };
+        let expected: Vec<i64> = (0..limit).map(|n| last - n).collect();
+        let found = integers(&engine, &format!("select seq from ({sql}) as found")).await;
+        assert_eq!(found, expected, "{filter} {limit}");
     }
 }
 
