@@ -1,9 +1,8 @@
 //! Searches over the lake, from their requests to their answers.
 //!
 //! ```text
-//! request → snapshot → hits of each table ┐
-//!                    → total              ├→ answer
-//!                    → aggregations       ┘
+//! request → snapshot → hits of each table → total, where they do not tell it ┐
+//!                    → aggregations                                          ┴→ answer
 //! ```
 
 mod after;
@@ -18,7 +17,7 @@ mod token;
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use futures::future::try_join3;
+use futures::future::try_join;
 use loglake_model::{TableName, TenantName};
 use loglake_query::{PlanSnapshot, PlansRequest, QueryEngine};
 use serde_json::{Value, json};
@@ -286,10 +285,16 @@ impl Work for Run<'_> {
     async fn run(&self, snapshot: &PlanSnapshot<'_>) -> Result<Page, ElasticError> {
         let Self { tables, search, now_nanos } = self;
         let base = Base::new(snapshot, tables)?;
-        let hits = hits::hits(snapshot, tables, search, *now_nanos);
-        let total = base::total(snapshot, &base, search, *now_nanos);
+        let hits_and_total = async {
+            let hits = hits::hits(snapshot, tables, search, *now_nanos).await?;
+            let total = match search.total_of_page(hits.len()) {
+                Some(total) => Some(total),
+                None => base::total(snapshot, &base, search, *now_nanos).await?,
+            };
+            Ok::<_, ElasticError>((hits, total))
+        };
         let aggs = base::aggregations(snapshot, &base, search, *now_nanos);
-        let (hits, total, aggs) = try_join3(hits, total, aggs).await?;
+        let ((hits, total), aggs) = try_join(hits_and_total, aggs).await?;
         let total = match (total, &aggs) {
             // The histogram has counted them all.
             (None, Some(aggs)) => base::total_of_histogram(search, aggs),

@@ -78,15 +78,17 @@ impl Certain {
         self.by_runs || !self.wanted.is_empty()
     }
 
-    /// Whether these filters ask for a range of time and nothing else.
-    pub(crate) fn is_by_time(&self, filters: &[Expr]) -> bool {
+    /// Whether these filters ask for a range of time, services and levels, and for nothing else.
+    pub(crate) fn is_by_time_and_runs(&self, filters: &[Expr]) -> bool {
         let of_time = |claim: &Claim| match claim {
             Claim::NotNull(field) | Claim::Compared(field, ..) => field.name() == TIMESTAMP,
         };
-        self.claims.len() == filters.len() && self.claims.iter().all(of_time)
+        self.filters.len() == filters.len()
+            && self.wanted.is_empty()
+            && self.claims.iter().all(of_time)
     }
 
-    /// Whether filters by time hold for all rows between two times, in microseconds.
+    /// Whether those of the filters that are by time hold for all rows between two times, in microseconds.
     pub(crate) fn holds_between(&self, oldest: i64, newest: i64) -> bool {
         self.claims.iter().all(|claim| match claim {
             Claim::NotNull(_) => true,

@@ -421,7 +421,7 @@ impl QueryEngine {
         let optimized = state.optimize(&plan)?;
         let sort = newest::sort_in(&optimized);
         if let Some(sort) = sort
-            && let Some(since) = newest::time_of_first(sort, self.many_bytes).await?
+            && let Some(since) = newest::time_of_first(state, sort, self.many_bytes).await?
         {
             let narrowed = newest::with_time(optimized.clone(), since)?;
             let physical = state.create_physical_plan(&narrowed).await?;

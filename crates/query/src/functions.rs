@@ -9,8 +9,10 @@
 //! | `match_phrase(text, 'two words')` | the text has the words one after the other, in whatever case |
 //! | `time_bucket(…)` | the beginning of the interval around a time: [`rounding`] |
 //!
-//! Token indexes narrow the first three ([`crate::search`]); here they are decided row by row.
+//! Token indexes narrow the first three ([`crate::search`]); here they are decided row by row, in texts of ASCII
+//! without a look at each word ([`ascii_words`]).
 
+mod ascii_words;
 mod attributes;
 mod percentile;
 pub(crate) mod record_id;
@@ -30,7 +32,9 @@ use datafusion::logical_expr::{
     Volatility, lit,
 };
 use datafusion::scalar::ScalarValue;
+use memchr::memmem::Finder;
 
+use self::ascii_words::AsciiPhrase;
 use self::attributes::AttributeFunction;
 use self::percentile::Percentile;
 use self::record_id::RecordId;
@@ -97,13 +101,15 @@ impl Test {
     fn of(self, sought: &str) -> Box<dyn Fn(&str) -> bool> {
         match self {
             Self::HasToken => {
-                let token = sought.to_owned();
+                let token = Finder::new(sought).into_owned();
                 Box::new(move |text| has_token(text, &token))
             }
             Self::Match => {
                 let sought = folded_words(sought);
+                let each: Option<Vec<AsciiPhrase>> =
+                    sought.chunks(1).map(AsciiPhrase::new).collect();
                 Box::new(move |text| match text.is_ascii() {
-                    true => sought.iter().all(|word| has_ascii_word(text, word)),
+                    true => is_there(each.as_deref(), text),
                     false => {
                         let words = folded_words(text);
                         sought.iter().all(|word| words.contains(word))
@@ -112,28 +118,33 @@ impl Test {
             }
             Self::MatchPhrase => {
                 let sought = folded_words(sought);
-                Box::new(move |text| {
-                    let words = folded_words(text);
-                    sought.is_empty() || words.windows(sought.len()).any(|run| run == sought)
+                let phrase = AsciiPhrase::new(&sought).map(|phrase| [phrase]);
+                Box::new(move |text| match text.is_ascii() {
+                    _ if sought.is_empty() => true,
+                    true => is_there(phrase.as_ref().map(|phrase| &phrase[..]), text),
+                    false => folded_words(text).windows(sought.len()).any(|run| run == sought),
                 })
             }
         }
     }
 }
 
-fn has_token(text: &str, token: &str) -> bool {
-    let mut matches = text.match_indices(token);
-    matches.any(|(at, _)| {
-        let goes_on = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-        !goes_on(text[..at].chars().next_back())
-            && !goes_on(text[at + token.len()..].chars().next())
-    })
+/// Whether a text of ASCII has all the phrases; `None` are such as it cannot have.
+fn is_there(phrases: Option<&[AsciiPhrase]>, text: &str) -> bool {
+    phrases.is_some_and(|phrases| phrases.iter().all(|phrase| phrase.is_in(text.as_bytes())))
 }
 
-/// Whether one of [`folded_words`] of a text in ASCII is this one: the same without a copy of each.
-fn has_ascii_word(text: &str, word: &str) -> bool {
-    let mut words = text.as_bytes().split(|byte| !byte.is_ascii_alphanumeric());
-    words.any(|found| found.eq_ignore_ascii_case(word.as_bytes()))
+fn has_token(text: &str, token: &Finder<'_>) -> bool {
+    let mut matches = token.find_iter(text.as_bytes());
+    matches.any(|at| {
+        // Of the empty token it may be within a character.
+        let (Some(before), Some(after)) = (text.get(..at), text.get(at + token.needle().len()..))
+        else {
+            return false;
+        };
+        let goes_on = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        !goes_on(before.chars().next_back()) && !goes_on(after.chars().next())
+    })
 }
 
 pub(crate) fn folded_words(text: &str) -> Vec<String> {
@@ -247,7 +258,7 @@ mod tests {
             ("id quetzalcoatl-582131", "quetzalcoatl-58213", false),
             ("größe", "größ", false),
         ] {
-            assert_eq!(has_token(text, token), there, "{token:?} in {text:?}");
+            assert_eq!(has_token(text, &Finder::new(token)), there, "{token:?} in {text:?}");
         }
     }
 

@@ -12,17 +12,20 @@ use datafusion::common::DFSchema;
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::parquet::errors::ParquetError;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExecBuilder;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use loglake_model::TableSchema;
 use loglake_table::{DataFile, Snapshot, Table};
+use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use crate::certain::Certain;
 use crate::files::{FileToRead, Pruned, ToRead};
 use crate::fresh::{Selection, selection};
+use crate::newest::times::{self, RowGroup};
 use crate::newest::{self, Part};
 use crate::partial::Leave;
 use crate::runs::RunFilter;
@@ -31,9 +34,11 @@ use crate::spread::rows;
 use crate::token_index::{Asked, IndexedFile, TokenIndexes};
 use crate::{QueryError, certain, files, prune, search};
 
-/// Files whose row groups are asked how new they are. Where more have rows as new as the first ones, they are
-/// small.
-const OPENED_FOR_NEWEST_MAX: usize = 16;
+/// Files whose row groups are asked how new they are.
+const OPENED_FOR_NEWEST_MAX: usize = 64;
+
+/// Rows whose times are looked through in one go. Of more, a query does it with all cores.
+const TIMES_READ_MAX: usize = 256 << 10;
 
 /// One table, bound to one version for one query.
 pub(crate) struct LakeTable {
@@ -86,51 +91,83 @@ impl LakeTable {
         self.version.files().filter(is_wanted).cloned().collect()
     }
 
-    /// A time in microseconds since which there are so many rows for which the filters hold, and few others;
-    /// `None` where filters ask for more than a time, or row groups do not tell.
-    pub(crate) async fn newest_since(&self, rows: u64, filters: &[Expr]) -> Result<Option<i64>> {
+    /// A time in microseconds since which there are so many rows for which the filters hold, and not many
+    /// more; `None` where filters ask for more than times, services and levels, or files do not tell.
+    pub(crate) async fn newest_since(
+        &self,
+        state: &dyn Session,
+        rows: usize,
+        filters: &[Expr],
+    ) -> Result<Option<i64>> {
         let certain = Certain::of(filters, &self.schema);
-        if !certain.is_by_time(filters) {
+        if !certain.is_by_time_and_runs(filters) {
             return Ok(None);
         }
+        let runs = RunFilter::of_filters(state, filters)?;
         let mut files = self.files();
         files.sort_by_key(|file| std::cmp::Reverse(prune::newest_micros(file)));
-        let (mut parts, mut since) = (vec![], None);
-        for (opened, file) in files.iter().enumerate() {
+        let (mut opened, mut parts, mut since) = (vec![], vec![], None);
+        for file in &files {
             if since.is_some_and(|since| prune::newest_micros(file) < since) {
                 break;
             }
-            if opened == OPENED_FOR_NEWEST_MAX {
-                return Ok(None);
-            }
-            parts.extend(self.parts_of(file, &certain).await?);
+            let groups = match file.checksum.is_some() && opened.len() < OPENED_FOR_NEWEST_MAX {
+                true => self.row_groups(file, runs.as_ref()).await?,
+                false => None,
+            };
+            let Some(groups) = groups else { return Ok(None) };
+            parts.extend(groups.iter().map(|group| Part {
+                oldest: group.oldest,
+                newest: group.newest,
+                rows: group.wanted.len(),
+                is_sure: certain.holds_between(group.oldest, group.newest),
+            }));
+            opened.push((file, groups));
             since = newest::since(&parts, rows);
         }
-        Ok(since.filter(|since| newest::are_few(&parts, *since)))
+        match since {
+            Some(since) if newest::are_few(&parts, since) => Ok(Some(since)),
+            _ => self.newest_by_times(rows, &opened, since, &certain).await,
+        }
     }
 
-    /// The row groups of a file.
-    async fn parts_of(&self, file: &DataFile, certain: &Certain) -> Result<Vec<Part>> {
-        // Of another program's files the log tells enough: they are no surer for being opened.
-        let newest = prune::newest_micros(file);
-        let whole = Part { oldest: i64::MIN, newest, rows: file.rows, is_sure: false };
-        if file.checksum.is_none() {
-            return Ok(vec![whole]);
+    /// The same by the times of the rows: of those that may be as new as `since`.
+    async fn newest_by_times(
+        &self,
+        rows: usize,
+        opened: &[(&Arc<DataFile>, Vec<RowGroup>)],
+        since: Option<i64>,
+        certain: &Certain,
+    ) -> Result<Option<i64>> {
+        let is_asked = |group: &&RowGroup| {
+            !group.wanted.is_empty() && since.is_none_or(|since| group.newest >= since)
+        };
+        let all = opened.iter().flat_map(|(_, groups)| groups);
+        if all.filter(is_asked).map(|group| group.wanted.len()).sum::<usize>() > TIMES_READ_MAX {
+            return Ok(None);
         }
+        let mut found = vec![];
+        for (file, groups) in opened {
+            let groups: Vec<&RowGroup> = groups.iter().filter(is_asked).collect();
+            if !groups.is_empty() {
+                let object = files::object_meta(&self.root, file);
+                let times = times::times(&self.indexes, &object, &groups).await;
+                found.extend(times.map_err(|error| of_file(&object, error))?);
+            }
+        }
+        found.retain(|time| certain.holds_between(*time, *time));
+        let Some(last) = rows.min(found.len()).checked_sub(1) else { return Ok(None) };
+        Ok(Some(*found.select_nth_unstable_by(last, |a, b| b.cmp(a)).1))
+    }
+
+    async fn row_groups(
+        &self,
+        file: &DataFile,
+        runs: Option<&RunFilter>,
+    ) -> Result<Option<Vec<RowGroup>>> {
         let object = files::object_meta(&self.root, file);
-        let times = self.indexes.times_of_row_groups(&object).await;
-        let times =
-            times.map_err(|error| QueryError::of_file(object.location.to_string(), error))?;
-        Ok(match times {
-            None => vec![whole],
-            Some(times) => times
-                .into_iter()
-                .map(|(oldest, newest, rows)| {
-                    let is_sure = certain.holds_between(oldest, newest);
-                    Part { oldest, newest, rows, is_sure }
-                })
-                .collect(),
-        })
+        let groups = times::row_groups(&self.indexes, &object, runs).await;
+        Ok(groups.map_err(|error| of_file(&object, error))?)
     }
 
     /// What is left of the version's files by what the log, then by what their indexes say of them.
@@ -296,6 +333,10 @@ impl TableProvider for LakeTable {
             _ => UnionExec::try_new(inputs),
         }
     }
+}
+
+fn of_file(file: &ObjectMeta, error: ParquetError) -> QueryError {
+    QueryError::of_file(file.location.to_string(), error)
 }
 
 /// The rows of a plan for which the filters hold, with the columns of `projected`, which are among its own.

@@ -1,8 +1,8 @@
 //! The newest rows first: `ORDER BY timestamp DESC LIMIT n`.
 //!
-//! Where nothing but a range of time is asked for beside, statistics of row groups tell a time since which
-//! there are n rows ([`since`]): large files have a small row group of their newest rows. It is added to the
-//! filters.
+//! Where nothing is asked for beside but a range of time, services and levels, a time since which there are n
+//! such rows is found without a query, and added to the filters: by statistics of row groups ([`since`]), since
+//! large files have a small one of their newest rows, or by the times of the rows alone ([`times`]).
 //!
 //! Otherwise in two steps:
 //! ```text
@@ -13,6 +13,8 @@
 //! of the other columns only what belongs to the answer is decoded. Both read the same version of the
 //! table. Any column that is never null can be the key; of the lake's that is `timestamp` and `nanos`.
 
+pub(crate) mod times;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -21,6 +23,8 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ExprSchema, ScalarValue};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::Result;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Sort, TableScan, lit};
 use loglake_model::TIMESTAMP;
 
@@ -83,21 +87,21 @@ pub(crate) fn keys(sort: &Sort) -> Result<LogicalPlan> {
         .build()
 }
 
-/// Rows that are read at once rather than in two steps.
-const READ_AT_ONCE_MAX: u64 = 32 << 10;
+/// Rows that are read and sorted at once, with all that is shown of them.
+const READ_AT_ONCE_MAX: usize = 4 << 10;
 
 /// Rows of a file or a part of one: when the oldest and the newest are of, in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part {
     pub(crate) oldest: i64,
     pub(crate) newest: i64,
-    pub(crate) rows: u64,
-    /// Whether all of its rows are wanted.
+    pub(crate) rows: usize,
+    /// Whether all of these rows are wanted.
     pub(crate) is_sure: bool,
 }
 
 /// The latest time since which the parts have so many rows for sure; no part is newer than these.
-pub(crate) fn since(parts: &[Part], wanted: u64) -> Option<i64> {
+pub(crate) fn since(parts: &[Part], wanted: usize) -> Option<i64> {
     let mut sure: Vec<&Part> = parts.iter().filter(|part| part.is_sure).collect();
     sure.sort_unstable_by_key(|part| std::cmp::Reverse(part.oldest));
     let mut rows = 0;
@@ -111,11 +115,15 @@ pub(crate) fn since(parts: &[Part], wanted: u64) -> Option<i64> {
 /// Whether the rows since a time are few enough.
 pub(crate) fn are_few(parts: &[Part], since: i64) -> bool {
     let read = parts.iter().filter(|part| part.newest >= since).map(|part| part.rows);
-    read.sum::<u64>() <= READ_AT_ONCE_MAX
+    read.sum::<usize>() <= READ_AT_ONCE_MAX
 }
 
-/// A time since which the table has enough rows for a sort by time, if they can be told from others so.
-pub(crate) async fn time_of_first(sort: &Sort, bytes_min: u64) -> Result<Option<i64>> {
+/// A time since which the table has enough rows for a sort by time, if it can be told without a query.
+pub(crate) async fn time_of_first(
+    state: &SessionState,
+    sort: &Sort,
+    bytes_min: u64,
+) -> Result<Option<i64>> {
     let key = &sort.expr[0];
     let (Expr::Column(column), false, Some(rows)) = (&key.expr, key.asc, sort.fetch) else {
         return Ok(None);
@@ -124,7 +132,8 @@ pub(crate) async fn time_of_first(sort: &Sort, bytes_min: u64) -> Result<Option<
     let provider = source_as_provider(&scan.source)?;
     match provider.downcast_ref::<LakeTable>() {
         Some(table) if table.bytes() >= bytes_min => {
-            table.newest_since(rows as u64, &scan.filters).await
+            let filters = unnormalize_cols(scan.filters.iter().cloned());
+            table.newest_since(state, rows, &filters).await
         }
         _ => Ok(None),
     }
@@ -199,7 +208,7 @@ fn with_filter(plan: LogicalPlan, filter: impl Fn(Expr) -> Result<Expr>) -> Resu
 mod tests {
     use super::*;
 
-    fn part(oldest: i64, newest: i64, rows: u64, is_sure: bool) -> Part {
+    fn part(oldest: i64, newest: i64, rows: usize, is_sure: bool) -> Part {
         Part { oldest, newest, rows, is_sure }
     }
 

@@ -8,15 +8,13 @@ use bytes::Bytes;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
-use datafusion::parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData};
-use datafusion::parquet::file::statistics::Statistics;
+use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use loglake_format::FormatError;
 use loglake_format::index::{
     ColumnIndex, ColumnParts, Dictionary, FileWords, Filters, INDEX_KEY, IndexDirectory, Needle,
     Rows, Search, Section, Size, Wanted,
 };
-use loglake_model::TIMESTAMP;
 use lru::LruCache;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
@@ -232,30 +230,22 @@ impl TokenIndexes {
         Ok(columns)
     }
 
-    /// Of each row group of a file of loglake's the times of its oldest and newest row, in microseconds, and how many
-    /// rows it has; `None` where it does not tell.
-    pub(crate) async fn times_of_row_groups(
-        &self,
-        file: &ObjectMeta,
-    ) -> ParquetResult<Option<Vec<(i64, i64, u64)>>> {
-        let footer = self.footer(file).await?;
-        let of_time = |column: &ColumnChunkMetaData| column.column_path().string() == TIMESTAMP;
-        let times = footer.row_groups().iter().map(|group| {
-            let column = group.columns().iter().find(|column| of_time(column))?;
-            let Some(Statistics::Int64(times)) = column.statistics() else { return None };
-            Some((*times.min_opt()?, *times.max_opt()?, group.num_rows() as u64))
-        });
-        Ok(times.collect())
+    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.store)
     }
 
     /// As scans ask for it, so that it is read once.
-    async fn footer(&self, file: &ObjectMeta) -> ParquetResult<Arc<ParquetMetaData>> {
+    pub(crate) async fn footer(&self, file: &ObjectMeta) -> ParquetResult<Arc<ParquetMetaData>> {
         let policy = Some(PageIndexPolicy::Optional);
         let guess = Some(FOOTER_GUESS_BYTES);
         footer(self.store.as_ref(), &self.footers, &self.lookups, file, guess, policy).await
     }
 
-    async fn directory(&self, file: &ObjectMeta) -> ParquetResult<Option<Arc<IndexDirectory>>> {
+    /// Where in a file of loglake's its index is; `None` where it has none of its own.
+    pub(crate) async fn directory(
+        &self,
+        file: &ObjectMeta,
+    ) -> ParquetResult<Option<Arc<IndexDirectory>>> {
         let key = Key::new(file, Which::Directory);
         if let Some(Known::Directory(directory)) = self.kept(&key) {
             return Ok(directory);

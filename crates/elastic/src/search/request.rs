@@ -356,6 +356,22 @@ impl Search {
         self.is_scrolled || self.pit.is_some()
     }
 
+    /// How many rows match, if so many hits tell it: a page that is not full has the last of them.
+    pub(super) fn total_of_page(&self, hits: usize) -> Option<(u64, String)> {
+        let bound = match self.total {
+            Total::Exact => usize::MAX,
+            Total::UpTo(bound) => bound,
+            Total::None | Total::Known(_) => return None,
+        };
+        let is_counted_from_start = self.search_after.is_none() && self.continued.is_none();
+        let is_last = hits < self.size && (hits > 0 || self.from == 0);
+        let count = self.from + hits;
+        (is_counted_from_start && is_last).then(|| match count > bound {
+            true => (bound as u64, "gte".to_owned()),
+            false => (count as u64, "eq".to_owned()),
+        })
+    }
+
     /// Where this page begins, in the order of `sort`: the whole order with its ties.
     pub(super) fn after(&self, sort: &Sort) -> Result<Option<After>, ElasticError> {
         if let Some(place) = &self.continued {
@@ -382,5 +398,34 @@ impl Search {
         let (time, seen, id) = super::answer::read_tie(tie).ok_or_else(mismatch)?;
         let values = own.iter().cloned().chain([json!(time), json!(id)]).collect();
         Ok(Some(After { values, inclusive: true, skip: seen + 1 }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_is_not_full_tells_the_total() {
+        let total = |body: Value, hits| {
+            let request = SearchRequest::parse(body, &[]).unwrap();
+            let total = request.understood(0).unwrap().total_of_page(hits);
+            total.map(|(count, relation)| format!("{count} {relation}"))
+        };
+        assert_eq!(total(json!({ "size": 5 }), 4).as_deref(), Some("4 eq"));
+        assert_eq!(total(json!({ "size": 5 }), 0).as_deref(), Some("0 eq"));
+        assert_eq!(total(json!({ "size": 5, "from": 7 }), 1).as_deref(), Some("8 eq"));
+        let bounded = json!({ "size": 5, "from": 7, "track_total_hits": 3 });
+        assert_eq!(total(bounded, 1).as_deref(), Some("3 gte"));
+        // There may be more, or fewer.
+        for (body, hits) in [
+            (json!({ "size": 5 }), 5),
+            (json!({ "size": 0 }), 0),
+            (json!({ "size": 5, "from": 7 }), 0),
+            (json!({ "size": 5, "sort": "n", "search_after": [1] }), 1),
+            (json!({ "size": 5, "track_total_hits": false }), 1),
+        ] {
+            assert_eq!(total(body.clone(), hits), None, "{body}");
+        }
     }
 }
