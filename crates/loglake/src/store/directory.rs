@@ -1,5 +1,5 @@
-//! A directory as the bucket: [`LocalFileSystem`] for reading, writes of our own that survive a
-//! power cut.
+//! A directory as the bucket: [`LocalFileSystem`] for what may have to wait for the disk, listings and writes of
+//! our own; writes survive a power cut.
 //!
 //! A write answers once its bytes, its name and every folder above it are synced. It goes to a file
 //! in `_tmp/` first, so that an object is whole or absent; the name is given by a hard link (create:
@@ -11,6 +11,7 @@
 
 mod at_hand;
 mod files;
+mod list;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -189,6 +190,10 @@ impl ObjectStore for Directory {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        if at_hand::is_absent(&self.inner.path_to_filesystem(location)?) {
+            let source = io::Error::from(io::ErrorKind::NotFound).into();
+            return Err(Error::NotFound { path: location.to_string(), source });
+        }
         self.inner.get_opts(location, options).await
     }
 
@@ -212,17 +217,17 @@ impl ObjectStore for Directory {
 
     /// In the order of names, as S3 lists: readers of the Delta log count on it.
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let unsorted = self.inner.list(prefix);
-        let sorted = async move {
-            let all = unsorted.try_filter(|object| {
-                let seen = !is_hidden(&object.location);
-                async move { seen }
-            });
-            let mut objects: Vec<ObjectMeta> = all.try_collect().await?;
-            objects.sort_unstable_by(|a, b| a.location.cmp(&b.location));
+        let location = prefix.cloned().unwrap_or_default();
+        let folder = match prefix {
+            Some(prefix) => self.inner.path_to_filesystem(prefix),
+            None => Ok(self.root.clone()),
+        };
+        let listed = async move {
+            let folder = folder?;
+            let objects = blocking(move || list::objects(folder, location)).await?;
             Ok::<_, Error>(stream::iter(objects.into_iter().map(Ok)))
         };
-        sorted.try_flatten_stream().boxed()
+        listed.try_flatten_stream().boxed()
     }
 
     fn list_with_offset(

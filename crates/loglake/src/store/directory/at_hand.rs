@@ -1,4 +1,5 @@
-//! Ranges of a file that the kernel has in memory, read where they are asked for.
+//! What the kernel knows without asking the disk, found where it is asked for: ranges of files that it has in
+//! memory, and that a file is not there.
 //!
 //! Most reads of a warm lake are of this kind, and are done in less time than it takes to wake a thread that
 //! may block and to be woken by it.
@@ -9,7 +10,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use bytes::Bytes;
-use rustix::io::{ReadWriteFlags, preadv2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 /// Bytes that are copied in well under a millisecond; more are worth a thread.
 const BYTES_MAX: u64 = 4 << 20;
@@ -23,6 +25,14 @@ pub(super) fn ranges(path: &Path, ranges: &[Range<u64>]) -> Option<Vec<Bytes>> {
     }
     let file = File::open(path).ok()?;
     ranges.iter().map(|range| whole(&file, range)).collect()
+}
+
+/// Whether there is no file, as far as the kernel knows by heart (`RESOLVE_CACHED`, openat2(2)): a query asks for
+/// the next entry of a table's log, which mostly is not there.
+pub(super) fn is_absent(path: &Path) -> bool {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let opened = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED);
+    matches!(opened, Err(Errno::NOENT))
 }
 
 fn whole(file: &File, range: &Range<u64>) -> Option<Bytes> {
@@ -46,7 +56,18 @@ mod tests {
             assert_eq!(read, ["23", "0", "456789"]);
         }
         assert_eq!(ranges(&path, &[0..1, 9..11]), None);
-        assert_eq!(ranges(&path, &[0..BYTES_MAX + 1]), None);
-        assert_eq!(ranges(&folder.path().join("none"), &[0..1]), None);
+        assert_eq!(ranges(&path, &[0..1, 0..BYTES_MAX]), None);
+        assert_eq!(ranges(&folder.path().join("none"), &[0..1, 1..2]), None);
+    }
+
+    #[test]
+    fn a_file_is_absent_until_it_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("object");
+        assert!(!path.exists());
+        // Where the kernel cannot tell, nothing is absent.
+        let _ = is_absent(&path);
+        std::fs::write(&path, "x").unwrap();
+        assert!(!is_absent(&path));
     }
 }
