@@ -1,5 +1,6 @@
 //! The engine: a query's way from its text to its stream of rows.
 
+mod planned;
 mod plans;
 mod tables;
 
@@ -8,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::SchemaProvider;
 use datafusion::catalog::TableProvider;
@@ -19,8 +19,8 @@ use datafusion::common::ParamValues;
 use datafusion::datasource::ViewTable;
 use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::logical_expr::{LogicalPlan, Sort};
-use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
 use futures::FutureExt;
@@ -42,12 +42,12 @@ use crate::queues::{NoQueues, Queues};
 use crate::running::{Queries, QueryFacts};
 use crate::session::{QuerySession, Sessions};
 use crate::snapshot::{LakeReader, Terms};
-use crate::spread::{Queriers, QueryWorker, Spread, SpreadSettings, bytes_to_read};
+use crate::spread::{Queriers, QueryWorker, Spread, SpreadSettings};
 use crate::statement::{Named, parse};
 use crate::text_groups::by_texts;
 use crate::token_index::TokenIndexes;
 use crate::views::{VIEWS, View};
-use crate::{CacheLookups, FreshRows, QueryError, newest, read_only};
+use crate::{CacheLookups, FreshRows, QueryError, read_only};
 
 pub use self::plans::{PlanQuery, PlanSnapshot, PlansRequest};
 
@@ -60,7 +60,7 @@ const HELD_PART: usize = 4;
 /// The part of the memory for all queries that token indexes may take.
 const INDEX_CACHE_PART: usize = 8;
 
-/// Bytes of data files that are many: of fewer, a search for the newest rows ([`newest`]) costs more than it saves.
+/// Bytes of data files that are many: of fewer, a search for the newest rows ([`crate::newest`]) costs more than it saves.
 const MANY_BYTES: u64 = 16 << 20;
 
 /// What an engine reads from.
@@ -408,48 +408,6 @@ impl QueryEngine {
         };
         let rows = execute_stream(physical, context)?;
         Ok(Started::after_first_rows(rows, Arc::clone(session), is_spread).await?)
-    }
-
-    /// How a plan is run. For the newest rows of many it is a plan over few: see [`newest`].
-    async fn planned(
-        &self,
-        session: &QuerySession,
-        plan: LogicalPlan,
-    ) -> Result<(LogicalPlan, Arc<dyn ExecutionPlan>), QueryError> {
-        let state = session.planner(&plan)?;
-        let state = state.as_ref();
-        let optimized = state.optimize(&plan)?;
-        let sort = newest::sort_in(&optimized);
-        if let Some(sort) = sort
-            && let Some(since) = newest::time_of_first(state, sort, self.many_bytes).await?
-        {
-            let narrowed = newest::with_time(optimized.clone(), since)?;
-            let physical = state.create_physical_plan(&narrowed).await?;
-            return Ok((narrowed, physical));
-        }
-        let physical = state.query_planner().create_physical_plan(&optimized, state).await?;
-        if let Some(sort) = sort
-            && bytes_to_read(&physical)? >= self.many_bytes
-            && let Some(keys) = self.keys_of_newest(session, sort).await?
-        {
-            let narrowed = newest::with_keys(optimized.clone(), &keys)?;
-            let physical = state.create_physical_plan(&narrowed).await?;
-            return Ok((narrowed, physical));
-        }
-        Ok((plan, physical))
-    }
-
-    /// The first of two steps; `None` where it is one for several queriers.
-    async fn keys_of_newest(
-        &self,
-        session: &QuerySession,
-        sort: &Sort,
-    ) -> Result<Option<Vec<RecordBatch>>, QueryError> {
-        let keys = session.state().create_physical_plan(&newest::keys(sort)?).await?;
-        if self.spread.as_ref().is_some_and(|spread| spread.would_spread(&keys)) {
-            return Ok(None);
-        }
-        Ok(Some(collect(keys, session.task_context()).await?))
     }
 
     /// A session in which everything that is named is bound.
