@@ -48,8 +48,9 @@ pub struct EncodedFile {
 }
 
 /// Sorts rows by (partition, service, level, shape, timestamp, nanos) and encodes one file a partition, in
-/// the order of partitions; the newest rows of a large file come after the others. Batches may each have a subset of the schema's columns (absent: null) in
-/// any order; every one has timestamp and nanos. No rows make no file.
+/// the order of partitions; the newest rows of a large file come after the others. Batches may each have a
+/// subset of the schema's columns (absent: null) in any order; every one has timestamp and nanos. No rows
+/// make no file.
 ///
 /// CPU-bound, about a third of a microsecond a row: call it off the async threads. Beside the
 /// batches it holds 36 bytes a row, a slice of rows and the compressed file.

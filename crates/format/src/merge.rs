@@ -1,4 +1,4 @@
-//! Files of one partition to one file, in the order that all of them have.
+//! Files of one partition to one file, in the order that all of them have, their newest rows each for itself.
 //!
 //! ```text
 //! file → batches ─┐

@@ -17,6 +17,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExecBuilder;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use futures::future::try_join_all;
 use loglake_model::TableSchema;
 use loglake_table::{DataFile, Snapshot, Table};
 use object_store::ObjectMeta;
@@ -104,26 +105,33 @@ impl LakeTable {
             return Ok(None);
         }
         let runs = RunFilter::of_filters(state, filters)?;
-        let mut files = self.files();
+        let mut files = prune::prune(self.files(), self.predicate(state, filters)?, &self.schema);
         files.sort_by_key(|file| std::cmp::Reverse(prune::newest_micros(file)));
         let (mut opened, mut parts, mut since) = (vec![], vec![], None);
-        for file in &files {
-            if since.is_some_and(|since| prune::newest_micros(file) < since) {
-                break;
+        let (mut rest, mut at_once) = (files.as_slice(), 1);
+        while let Some(next) = rest.first()
+            && since.is_none_or(|since| prune::newest_micros(next) >= since)
+        {
+            // Mostly the first one tells. Where it does not, a store answers many as quickly as one.
+            let (files, later) = rest.split_at(at_once.min(rest.len()));
+            let is_foreign = |file: &Arc<DataFile>| file.checksum.is_none();
+            if opened.len() + files.len() > OPENED_FOR_NEWEST_MAX || files.iter().any(is_foreign) {
+                return Ok(None);
             }
-            let groups = match file.checksum.is_some() && opened.len() < OPENED_FOR_NEWEST_MAX {
-                true => self.row_groups(file, runs.as_ref()).await?,
-                false => None,
+            let groups = files.iter().map(|file| self.row_groups(file, runs.as_ref()));
+            let Some(groups) = try_join_all(groups).await?.into_iter().collect::<Option<Vec<_>>>()
+            else {
+                return Ok(None);
             };
-            let Some(groups) = groups else { return Ok(None) };
-            parts.extend(groups.iter().map(|group| Part {
+            parts.extend(groups.iter().flatten().map(|group| Part {
                 oldest: group.oldest,
                 newest: group.newest,
                 rows: group.wanted.len(),
                 is_sure: certain.holds_between(group.oldest, group.newest),
             }));
-            opened.push((file, groups));
+            opened.extend(files.iter().zip(groups));
             since = newest::since(&parts, rows);
+            (rest, at_once) = (later, 2 * at_once);
         }
         match since {
             Some(since) if newest::are_few(&parts, since) => Ok(Some(since)),
@@ -146,15 +154,16 @@ impl LakeTable {
         if all.filter(is_asked).map(|group| group.wanted.len()).sum::<usize>() > TIMES_READ_MAX {
             return Ok(None);
         }
-        let mut found = vec![];
-        for (file, groups) in opened {
+        let times = opened.iter().map(async |(file, groups)| {
             let groups: Vec<&RowGroup> = groups.iter().filter(is_asked).collect();
-            if !groups.is_empty() {
-                let object = files::object_meta(&self.root, file);
-                let times = times::times(&self.indexes, &object, &groups).await;
-                found.extend(times.map_err(|error| of_file(&object, error))?);
+            if groups.is_empty() {
+                return Ok(vec![]);
             }
-        }
+            let object = files::object_meta(&self.root, file);
+            let times = times::times(&self.indexes, &object, &groups).await;
+            times.map_err(|error| of_file(&object, error))
+        });
+        let mut found = try_join_all(times).await?.concat();
         found.retain(|time| certain.holds_between(*time, *time));
         let Some(last) = rows.min(found.len()).checked_sub(1) else { return Ok(None) };
         Ok(Some(*found.select_nth_unstable_by(last, |a, b| b.cmp(a)).1))

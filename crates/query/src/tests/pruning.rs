@@ -95,6 +95,17 @@ async fn the_newest_rows_are_found_in_the_newest_files() {
     assert!(decoded <= 20, "{scan}");
 }
 
+/// Files that the log rules out are not asked how new their rows are.
+#[tokio::test]
+async fn the_newest_rows_before_a_time_are_found_without_newer_files() {
+    let (engine, opened) = watched().await;
+    let sql = "select seq from logs where timestamp < '2026-11-01T12:29:00Z'
+               order by timestamp desc limit 3";
+    assert_eq!(integers(&engine, sql).await, [14, 13, 12]);
+    let opened = opened.lock().clone();
+    assert_eq!(opened.len(), 2, "{opened:?}");
+}
+
 #[tokio::test]
 async fn a_limit_alone_opens_no_more_files_than_it_needs() {
     let (engine, opened) = watched().await;
