@@ -8,10 +8,10 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::logical_expr::Expr;
-use loglake_model::{DATE, HOUR, TIMESTAMP};
+use loglake_model::{ATTRIBUTES, DATE, HOUR, NANOS, TIMESTAMP};
 use serde_json::{Map, Value, json};
 
-use self::fields::FieldsWanted;
+use self::fields::{FieldsWanted, TIME};
 use self::highlight::Highlight;
 use self::source::SourceFilter;
 use crate::fields::{ID, INDEX, col};
@@ -71,11 +71,28 @@ impl HitOptions {
     /// The columns that [`Self::hits`] needs, of rows that have the columns of the index.
     pub fn columns(&self, fields: &Fields) -> Vec<Expr> {
         let names = fields.schema().fields().iter().map(|field| field.name().as_str());
-        let own = names.filter(|name| ![DATE, HOUR, ID, INDEX].contains(name));
+        let own: Vec<&str> = names.filter(|name| ![DATE, HOUR, ID, INDEX].contains(name)).collect();
+        let shown: Vec<&str> = own.iter().copied().filter(|name| self.needs(name)).collect();
+        // Beside a value, fields that are named as if they were within it are shown in another form.
+        let is_above = |name: &str| {
+            let mut below = shown.iter().filter_map(|shown| shown.strip_prefix(name));
+            below.any(|rest| rest.starts_with('.'))
+        };
+        let own = own.iter().filter(|name| shown.contains(name) || is_above(name)).copied();
         let index = fields.field(INDEX);
         let index = (index.name == INDEX && index.kind == crate::Kind::Keyword)
             .then(|| index.expr.alias(INDEX));
         own.map(col).chain([fields.id().alias(ID)]).chain(index).collect()
+    }
+
+    /// Whether anything of a column may be in a hit.
+    fn needs(&self, column: &str) -> bool {
+        match column {
+            NANOS | ATTRIBUTES => true,
+            _ if !self.fields.is_empty() || self.highlight.is_some() => true,
+            TIMESTAMP => self.source.shows(TIME),
+            name => self.source.shows(name),
+        }
     }
 
     /// A hit a row: `_index`, `_id`, `_source`, ….
@@ -196,7 +213,7 @@ fn sources(batch: &RecordBatch) -> Result<Vec<Value>, ElasticError> {
         if let Value::Object(members) = &mut record
             && let Some(time) = members.remove(TIMESTAMP)
         {
-            members.insert("@timestamp".to_owned(), time);
+            members.insert(TIME.to_owned(), time);
         }
         Ok(record)
     });
@@ -225,5 +242,45 @@ fn sort_value(batch: &RecordBatch, at: usize, row: usize) -> Result<Value, Elast
     match batch.column_by_name(&sort_column(at)) {
         Some(column) => json_value(column, row),
         None => Ok(Value::Null),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{Field, Schema};
+
+    use super::*;
+
+    #[test]
+    fn columns_of_which_nothing_is_shown_are_not_made() {
+        let names = [TIMESTAMP, NANOS, ATTRIBUTES, "message", "http", "http.status", "host.name"];
+        let fields = names.map(|name| Field::new(name, DataType::Utf8View, true));
+        let fields = Fields::new(Arc::new(Schema::new(fields.to_vec())));
+        for (body, shown) in [
+            (json!({}), "timestamp message http http.status host.name"),
+            (json!({"_source": "mess*"}), "message"),
+            (json!({"_source": ["@timestamp", "http.status"]}), "timestamp http http.status"),
+            (json!({"_source": "host"}), "host.name"),
+            (json!({"_source": {"excludes": ["http", "message"]}}), "timestamp host.name"),
+            (json!({"_source": false}), ""),
+            (
+                json!({"_source": false, "fields": ["host.name"]}),
+                "timestamp message http http.status host.name",
+            ),
+            (
+                json!({"_source": "message", "highlight": {"fields": {"*": {}}}}),
+                "timestamp message http http.status host.name",
+            ),
+        ] {
+            let Value::Object(mut members) = body.clone() else { unreachable!() };
+            let columns = HitOptions::take(&mut members).unwrap().columns(&fields);
+            let named = columns.iter().map(|column| column.schema_name().to_string());
+            let always = [NANOS, ATTRIBUTES, ID];
+            let named: Vec<String> =
+                named.filter(|name| !always.contains(&name.as_str())).collect();
+            assert_eq!(named.join(" "), shown, "{body}");
+        }
     }
 }

@@ -28,6 +28,7 @@ mod memory;
 mod newest;
 mod partial;
 pub mod plan_functions;
+mod plan_rules;
 mod prune;
 mod queues;
 mod read_only;
@@ -43,6 +44,7 @@ mod statement;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod text_filters;
 mod text_groups;
 mod token_index;
 mod top_rows;

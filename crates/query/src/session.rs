@@ -23,8 +23,8 @@ use crate::QuerySettings;
 use crate::catalog::{CATALOG, PUBLIC};
 use crate::functions;
 use crate::memory::QueryPool;
+use crate::plan_rules;
 use crate::running::QueryFacts;
-use crate::top_rows;
 
 /// Where the lake's own store is found; no other address leads anywhere.
 const STORE_URL: &str = "loglake://store/";
@@ -57,7 +57,7 @@ impl Sessions {
             .with_config(config())
             .with_runtime_env(Arc::clone(&runtime))
             .with_default_features()
-            .with_physical_optimizer_rules(top_rows::rules())
+            .with_physical_optimizer_rules(plan_rules::rules())
             .build();
         register(&mut template)?;
         Ok(Self { runtime, template })

@@ -13,25 +13,12 @@ use datafusion::error::Result;
 use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr, lit};
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
-type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
-
-/// The rule of DataFusion that hands the filters of sorts to scans.
-const HANDS_DOWN: &str = "FilterPushdown(Post)";
-
-/// DataFusion's rules with the one of this file at its place.
-pub(crate) fn rules() -> Vec<Rule> {
-    let mut rules = PhysicalOptimizer::new().rules;
-    let place = rules.iter().position(|rule| rule.name() == HANDS_DOWN);
-    rules.insert(place.unwrap_or(rules.len()), Arc::new(FiltersOfColumns));
-    rules
-}
-
+/// To be gone through before the filters of sorts are handed to scans.
 #[derive(Debug)]
-struct FiltersOfColumns;
+pub(crate) struct FiltersOfColumns;
 
 impl PhysicalOptimizerRule for FiltersOfColumns {
     fn optimize(
@@ -70,16 +57,4 @@ fn columns(sort: &SortExec) -> Vec<Arc<dyn PhysicalExpr>> {
     columns.sort_by_key(Column::index);
     columns.dedup();
     columns.into_iter().map(|column| Arc::new(column) as Arc<dyn PhysicalExpr>).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn filters_are_made_of_columns_before_they_are_handed_down() {
-        let rules = rules();
-        let place = rules.iter().position(|rule| rule.name() == "FiltersOfColumns").unwrap();
-        assert_eq!(rules[place + 1].name(), HANDS_DOWN);
-    }
 }

@@ -10,7 +10,8 @@ use crate::dates::{DateFormat, Round, Zone};
 use crate::lucene::wildcard_is_match;
 use crate::object::Object;
 
-const TIME: &str = "@timestamp";
+/// The time of a record, as a field.
+pub(super) const TIME: &str = "@timestamp";
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct FieldsWanted(Vec<Wanted>);
@@ -38,6 +39,10 @@ impl FieldsWanted {
             }
         }
         Ok(Self(wanted))
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(super) fn of(&self, source: &Value) -> Result<Option<Value>, ElasticError> {

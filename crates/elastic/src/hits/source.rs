@@ -49,6 +49,13 @@ impl SourceFilter {
         })
     }
 
+    /// Whether the value of this path is shown.
+    pub(super) fn shows(&self, path: &str) -> bool {
+        self.is_shown
+            && !is_in(&self.excludes, path)
+            && (self.includes.is_empty() || is_in(&self.includes, path))
+    }
+
     pub(super) fn of(&self, source: Value) -> Option<Value> {
         if !self.is_shown {
             return None;
@@ -66,9 +73,6 @@ impl SourceFilter {
         let mut kept = Map::new();
         for (name, value) in members {
             let path = if parent.is_empty() { name.clone() } else { format!("{parent}.{name}") };
-            if is_in(&self.excludes, &path) {
-                continue;
-            }
             match value {
                 Value::Object(inner) if !inner.is_empty() => {
                     let inner = self.members(&path, inner);
@@ -76,7 +80,7 @@ impl SourceFilter {
                         kept.insert(name, Value::Object(inner));
                     }
                 }
-                value if self.includes.is_empty() || is_in(&self.includes, &path) => {
+                value if self.shows(&path) => {
                     kept.insert(name, value);
                 }
                 _ => {}

@@ -222,6 +222,8 @@ async fn answers_are_the_same_with_an_index_and_without() {
         "contains(message, 'java.io')",
         "starts_with(message, 'java')",
         "message like '%request%' and message like '%took%'",
+        "message like '%a%e%' and message not like '%t%k%' and seq > 5",
+        "message like '%c%s%' and message ~ 'k.y [0-8]+' and trace_id like '%a%' and trace_id like '%b%'",
         "message in ('nothing', 'a quetzalcoatl-58213 was seen at 10% of_it')",
         "message = 'a quetzalcoatl-58213 was seen at 10% of_it'",
         "message is null or message like '%NEEDLES'",
@@ -268,6 +270,17 @@ async fn only_pages_that_may_hold_the_words_are_read() {
     assert!((1..=3).contains(&pages), "{pages}");
     let pages = pages_read(&engine, "trace_id in ('nobody', 'nothing')").await;
     assert!(pages <= 1, "{pages}");
+}
+
+/// A text that two filters ask of is decoded once: they are one filter of the scan.
+#[tokio::test]
+async fn filters_of_one_text_are_asked_together() {
+    let engine = engine().await;
+    let sql =
+        "explain select seq from indexed where message like '%a%e%' and message not like '%t%k%'";
+    let plan =
+        pretty_format_batches(&super::rows(&engine, sql).await.unwrap()).unwrap().to_string();
+    assert!(plan.contains("predicate=CASE WHEN message"), "{plan}");
 }
 
 /// Neither are columns read whose filters are known to hold, nor is anything for the number of rows.
