@@ -149,6 +149,10 @@ impl From<QueryError> for DataFusionError {
     }
 }
 
+/// What to do where the pool of all queries has no more: others may end, or it is this one that takes too much.
+const OUT_OF_MEMORY: &str = "the query needs more memory than it may have: ask again when fewer run, ask for a \
+     shorter time or fewer groups, or raise `query.memory_bytes_max`";
+
 fn of_datafusion(error: &DataFusionError) -> QueryError {
     let sql =
         |position| QueryError::Sql { kind: ErrorKind::Invalid, message: message(error), position };
@@ -171,8 +175,8 @@ fn of_datafusion(error: &DataFusionError) -> QueryError {
         | DataFusionError::NotImplemented(_)
         | DataFusionError::Configuration(_)
         | DataFusionError::Execution(_) => sql(None),
-        DataFusionError::ResourcesExhausted(_) => {
-            QueryError::failed(ErrorKind::Overloaded, message(error))
+        DataFusionError::ResourcesExhausted(detail) => {
+            QueryError::failed(ErrorKind::Overloaded, format!("{OUT_OF_MEMORY}: {detail}"))
         }
         DataFusionError::IoError(_) => QueryError::failed(ErrorKind::Retry, message(error)),
         _ => QueryError::failed(ErrorKind::Internal, message(error)),
@@ -332,7 +336,8 @@ mod tests {
         let error = QueryError::TimedOut(Duration::from_millis(5));
         let back = QueryError::from(DataFusionError::from(error).context("in a stream"));
         assert_eq!(back.kind(), ErrorKind::TimedOut);
-        let full = DataFusionError::ResourcesExhausted("no memory".into());
-        assert_eq!(QueryError::from(full).kind(), ErrorKind::Overloaded);
+        let full = QueryError::from(DataFusionError::ResourcesExhausted("no memory".into()));
+        assert_eq!(full.kind(), ErrorKind::Overloaded);
+        assert!(full.to_string().contains("query.memory_bytes_max"), "{full}");
     }
 }

@@ -2,14 +2,16 @@
 //! and with its rows where those are few runs. A word that is both a whole one and a part of longer ones is
 //! there twice, so that the rows of each are known.
 
+mod builder;
+
 use std::io::Read;
 
-use bytes::{Buf, BufMut};
-use hashbrown::HashMap;
+use bytes::Buf;
 use memchr::memmem;
 
+pub(super) use self::builder::{DictionaryBuilder, Form, Seen};
 use super::pages::Pages;
-use super::postings::{self, Postings, PostingsBuilder};
+use super::postings::Postings;
 use super::rows::Rows;
 use crate::FormatError;
 
@@ -218,177 +220,6 @@ impl Dictionary {
 fn word_from(text: &[u8], start: u32) -> &[u8] {
     let rest = &text[start as usize..];
     &rest[..memchr::memchr(PARTER, rest).unwrap_or(rest.len())]
-}
-
-/// A dictionary while its texts come.
-#[derive(Debug)]
-pub(super) struct DictionaryBuilder {
-    text_bytes_max: usize,
-    numbers: HashMap<Box<[u8]>, Numbers>,
-    words: Vec<KnownWord>,
-    postings: PostingsBuilder,
-    text_bytes: usize,
-    partial: Pages,
-}
-
-/// The numbers of a word, as a whole one and as a part of longer ones.
-#[derive(Clone, Copy, Debug, Default)]
-struct Numbers {
-    whole: Option<u32>,
-    part: Option<u32>,
-}
-
-#[derive(Debug)]
-struct KnownWord {
-    pages: Pages,
-    /// The last page that it was seen in.
-    last: usize,
-    is_part: bool,
-    is_folded: bool,
-}
-
-/// Where a word of letters was seen, and as what.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
-    pub(super) page: usize,
-    pub(super) row: u32,
-    pub(super) form: Form,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    Word,
-    /// A letter or a digit is beside it.
-    Part,
-    /// It is in lower case, and written in whatever way: which rows have it in which way is not known.
-    Folded,
-}
-
-impl Numbers {
-    const fn of(self, is_part: bool) -> Option<u32> {
-        if is_part { self.part } else { self.whole }
-    }
-}
-
-impl DictionaryBuilder {
-    pub(super) fn new(text_bytes_max: usize) -> Self {
-        Self {
-            text_bytes_max,
-            numbers: HashMap::new(),
-            words: vec![],
-            postings: PostingsBuilder::default(),
-            text_bytes: 0,
-            partial: Pages::none(),
-        }
-    }
-
-    /// Takes a word of letters in, as it is written; false when it belongs into the page's filter instead.
-    pub(super) fn add(&mut self, word: &[u8], seen: Seen) -> bool {
-        let is_part = seen.form == Form::Part;
-        let numbers = self.numbers.get(word).copied().unwrap_or_default();
-        let number = match numbers.of(is_part) {
-            Some(number) => number as usize,
-            None if !self.has_room_for(word) => {
-                self.partial.insert(seen.page);
-                return false;
-            }
-            None => self.add_new(word, is_part, seen.page),
-        };
-        let known = &mut self.words[number];
-        if known.last != seen.page {
-            known.pages.insert(seen.page);
-            known.last = seen.page;
-        }
-        self.postings.add(number, seen.row);
-        if seen.form == Form::Folded {
-            known.is_folded = true;
-            self.postings.forget(number);
-        }
-        true
-    }
-
-    fn has_room_for(&self, word: &[u8]) -> bool {
-        word.len() <= WORD_BYTES_MAX && self.text_bytes + word.len() < self.text_bytes_max
-    }
-
-    /// The number of a word that is new as a whole one, or as a part.
-    fn add_new(&mut self, word: &[u8], is_part: bool, page: usize) -> usize {
-        self.text_bytes += word.len() + 1;
-        let number = self.words.len();
-        let numbers = self.numbers.entry(word.into()).or_default();
-        let of_form = if is_part { &mut numbers.part } else { &mut numbers.whole };
-        *of_form = Some(number as u32);
-        let mut pages = Pages::none();
-        pages.insert(page);
-        self.words.push(KnownWord { pages, last: page, is_part, is_folded: false });
-        number
-    }
-
-    /// Of a file with so many pages and rows.
-    pub(super) fn encode(&self, page_count: usize, rows: usize) -> Result<Vec<u8>, FormatError> {
-        let words = self.sorted(|_| true);
-        let order: Vec<u32> = words.iter().map(|(_, number)| *number).collect();
-        let postings = self.postings.encode(&order, postings::room(rows));
-        self.encode_pages(&words, page_count, &self.partial, |word| &word.pages, &postings)
-    }
-
-    /// As if all pages were one, without rows, each word once.
-    pub(super) fn encode_as_one_page(&self) -> Result<Vec<u8>, FormatError> {
-        let one = Pages::all(1);
-        let partial = if self.partial.is_empty() { &Pages::none() } else { &one };
-        let words = self.sorted(|numbers| numbers.whole.is_none());
-        let postings = PostingsBuilder::without_rows(words.len());
-        self.encode_pages(&words, 1, partial, |_| &one, &postings)
-    }
-
-    /// The words and their numbers in the order in which they are written, with those of their parts that
-    /// are to be there.
-    fn sorted(&self, has_part: impl Fn(&Numbers) -> bool) -> Vec<(&[u8], u32)> {
-        let all = self.numbers.iter().flat_map(|(word, numbers)| {
-            let part = numbers.part.filter(|_| has_part(numbers));
-            let numbers = numbers.whole.into_iter().chain(part);
-            numbers.map(|number| (word.to_ascii_lowercase(), word.as_ref(), number))
-        });
-        let mut all: Vec<(Vec<u8>, &[u8], u32)> = all.collect();
-        all.sort_unstable();
-        all.into_iter().map(|(_, word, number)| (word, number)).collect()
-    }
-
-    fn encode_pages<'a>(
-        &'a self,
-        sorted: &[(&[u8], u32)],
-        page_count: usize,
-        partial: &Pages,
-        pages_of: impl Fn(&'a KnownWord) -> &'a Pages,
-        postings: &[u8],
-    ) -> Result<Vec<u8>, FormatError> {
-        let mut text = vec![];
-        if !sorted.is_empty() {
-            text.put_u8(PARTER);
-        }
-        for (word, _) in sorted {
-            text.put_slice(word);
-            text.put_u8(PARTER);
-        }
-        let mut out = Vec::with_capacity(text.len() + postings.len() + 64);
-        out.put_u32_le(sorted.len() as u32);
-        out.put_u32_le(page_count as u32);
-        out.put_u32_le(text.len() as u32);
-        out.extend(text);
-        let words = || sorted.iter().map(|(_, number)| &self.words[*number as usize]);
-        let those = |is: fn(&KnownWord) -> bool| {
-            let mut those = Pages::none();
-            words().enumerate().filter(|(_, word)| is(word)).for_each(|(at, _)| those.insert(at));
-            those
-        };
-        out.extend(partial.to_bytes(page_count));
-        out.extend(those(|word| word.is_part).to_bytes(sorted.len()));
-        out.extend(those(|word| word.is_folded).to_bytes(sorted.len()));
-        words().for_each(|word| out.extend(pages_of(word).to_bytes(page_count)));
-        out.put_slice(postings);
-        zstd::bulk::compress(&out, ZSTD_LEVEL)
-            .map_err(|_| FormatError::Index { what: "the dictionary cannot be compressed" })
-    }
 }
 
 #[cfg(test)]
