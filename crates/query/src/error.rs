@@ -153,13 +153,23 @@ impl From<QueryError> for DataFusionError {
 const OUT_OF_MEMORY: &str = "the query needs more memory than it may have: ask again when fewer run, ask for a \
      shorter time or fewer groups, or raise `query.memory_bytes_max`";
 
+/// DataFusion's rule that finds the types in which values are compared. What it calls an internal error, such
+/// as `timestamp BETWEEN '…' AND 1`, is a mistake in the query.
+const TYPE_COERCION: &str = "type_coercion";
+
 fn of_datafusion(error: &DataFusionError) -> QueryError {
     let sql =
         |position| QueryError::Sql { kind: ErrorKind::Invalid, message: message(error), position };
     match error {
-        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
-            of_datafusion(inner)
-        }
+        DataFusionError::Context(where_from, inner) => match inner.as_ref() {
+            DataFusionError::Internal(what) if where_from == TYPE_COERCION => QueryError::Sql {
+                kind: ErrorKind::Invalid,
+                message: lowercase_first(what),
+                position: None,
+            },
+            inner => of_datafusion(inner),
+        },
+        DataFusionError::Diagnostic(_, inner) => of_datafusion(inner),
         DataFusionError::Shared(inner) => of_datafusion(inner),
         DataFusionError::Collection(errors) => match errors.first() {
             Some(first) => with_position(first),

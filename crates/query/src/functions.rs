@@ -1,5 +1,6 @@
 //! The functions of SQL beyond DataFusion's: those that search texts for words, here and in [`words`], those
-//! over `attributes` ([`attributes`]), and a quicker percentile ([`percentile`]). A word is a longest run of letters
+//! over `attributes` ([`attributes`]), a quicker percentile ([`percentile`]), and bounds around those of DataFusion that
+//! make much out of little ([`bounded`]). A word is a longest run of letters
 //! and digits.
 //!
 //! | | |
@@ -14,6 +15,7 @@
 
 mod ascii_words;
 mod attributes;
+mod bounded;
 mod percentile;
 pub(crate) mod record_id;
 mod rounding;
@@ -55,7 +57,7 @@ pub(crate) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for function in scalar() {
         registry.register_udf(Arc::new(function))?;
     }
-    Ok(())
+    bounded::bound(registry)
 }
 
 /// The functions of rows.

@@ -29,6 +29,19 @@ async fn a_mistake_is_shown_with_its_place() {
         ("select regexp_replace(host, 'h', '', 'q') from logs", ErrorKind::Invalid, None, "flag"),
         ("select 1 / (seq - seq) from logs", ErrorKind::Invalid, None, "zero"),
         ("select cast('x' as int)", ErrorKind::Invalid, None, "x"),
+        (
+            "select 1 from logs where timestamp between '2026-11-01' and 1",
+            ErrorKind::Invalid,
+            None,
+            "BETWEEN",
+        ),
+        (
+            "select ntile(4) over (order by timestamp - timestamp) from logs",
+            ErrorKind::Invalid,
+            None,
+            "range",
+        ),
+        ("select repeat('x', 1000000000) from logs", ErrorKind::Invalid, None, "too much"),
     ] {
         let error = error(&engine, sql).await;
         assert_eq!(error.kind(), kind, "{sql}: {error}");
