@@ -98,7 +98,7 @@ fn text_of(filter: &Filter, columns: &SchemaRef) -> Option<Column> {
 fn one_after_the_other(first: &Filter, later: &[&Filter]) -> Result<Filter> {
     let Some((next, rest)) = later.split_first() else { return Ok(Arc::clone(first)) };
     let then = one_after_the_other(next, rest)?;
-    Ok(case(None, vec![(Arc::clone(first), then)], Some(lit(false)))?)
+    case(None, vec![(Arc::clone(first), then)], Some(lit(false)))
 }
 
 #[cfg(test)]

@@ -14,11 +14,17 @@ pub struct Report {
     pub young_orphans: u64,
     /// Each is a broken promise, with the object that shows it.
     pub findings: Vec<String>,
+    /// What no promise forbids, and its reader may want to know.
+    pub notes: Vec<String>,
 }
 
 impl Report {
     pub fn found(&mut self, finding: impl Into<String>) {
         self.findings.push(finding.into());
+    }
+
+    pub fn noted(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
     }
 
     pub fn is_clean(&self) -> bool {
@@ -28,8 +34,8 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for finding in &self.findings {
-            writeln!(f, "{finding}")?;
+        for line in self.findings.iter().chain(&self.notes) {
+            writeln!(f, "{line}")?;
         }
         write!(
             f,

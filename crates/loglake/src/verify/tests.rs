@@ -225,6 +225,24 @@ async fn rows_that_were_committed_again_under_another_name_are_found() {
     assert!(said.contains("and the watermark was"), "{said}");
 }
 
+/// Two files of the same bytes, and each row as often as it was sent.
+#[tokio::test]
+async fn rows_that_were_sent_twice_are_noted() {
+    let lake = Lake::killed().await;
+    let settings = Settings::default().ingest();
+    let ingester = Ingester::start(dependencies(&lake.bucket.store), settings, Arc::new(NoPeers));
+    let ingester = ingester.await.unwrap();
+    let table = ingester.table(&TenantName::unnamed(), &TableName::unnamed()).await.unwrap();
+    let sent = rows(&["seven"]);
+    for _ in 0..2 {
+        ingester.append(vec![(Arc::clone(&table), sent.clone())]).await.unwrap();
+        ingester.flush().await.unwrap();
+    }
+    let report = lake.verify().await;
+    assert!(report.is_clean(), "{report}");
+    assert!(report.to_string().contains("holds the same rows as"), "{report}");
+}
+
 #[tokio::test]
 async fn segments_of_a_writer_that_is_forgotten_are_found() {
     let lake = Lake::killed().await;

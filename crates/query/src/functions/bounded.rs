@@ -125,11 +125,10 @@ impl ScalarUDFImpl for Bounded {
         for range in pieces(&most) {
             if most[range.start] > AT_ONCE_BYTES_MAX || bytes > bytes_max {
                 return exec_err!(
-                    "{} would make too much: at most {} MiB of a row, and {} MiB of {} rows",
+                    "{} would make too much: at most {} MiB of a row, and {} MiB of a few thousand rows",
                     self.name(),
                     AT_ONCE_BYTES_MAX >> 20,
-                    BATCH_BYTES_MAX >> 20,
-                    rows
+                    BATCH_BYTES_MAX >> 20
                 );
             }
             let part = sliced(&args, range.start, range.len());
