@@ -73,18 +73,78 @@ fn longest_chain(tokens: &[Token]) -> usize {
 
 /// The most arrows that lead from one value to the next, within brackets or not.
 fn most_arrows(tokens: &[Token]) -> usize {
-    let (mut around, mut arrows, mut most) = (vec![], 0, 0);
+    // Of the value that is read, and the most of values that ended between the same brackets.
+    let (mut arrows, mut ended) = (0, 0);
+    let (mut around, mut most) = (vec![], 0);
     for token in tokens {
         match token {
-            Token::LParen => around.push(std::mem::take(&mut arrows)),
-            Token::RParen => arrows += around.pop().unwrap_or_default(),
             Token::Arrow | Token::LongArrow => arrows += 1,
-            Token::SingleQuotedString(_) | Token::Number(..) | Token::Whitespace(_) => {}
-            _ => arrows = 0,
+            token if opens(token) => {
+                around.push((arrows, ended));
+                (arrows, ended) = (0, 0);
+            }
+            token if closes(token) => {
+                let (before, others) = around.pop().unwrap_or_default();
+                (arrows, ended) = (before + arrows.max(ended), others);
+            }
+            token if ends_value(token) => (arrows, ended) = (0, ended.max(arrows)),
+            _ => {}
         }
         most = most.max(arrows);
     }
     most
+}
+
+const fn opens(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => matches!(word.keyword, Keyword::CASE),
+        token => matches!(token, Token::LParen | Token::LBracket),
+    }
+}
+
+const fn closes(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => matches!(word.keyword, Keyword::END),
+        token => matches!(token, Token::RParen | Token::RBracket),
+    }
+}
+
+/// Whether what follows is no part of the value before: arithmetic binds more tightly than arrows.
+const fn ends_value(token: &Token) -> bool {
+    use Keyword as K;
+    match token {
+        Token::Word(word) => matches!(
+            word.keyword,
+            K::AND
+                | K::OR
+                | K::NOT
+                | K::LIKE
+                | K::ILIKE
+                | K::IN
+                | K::IS
+                | K::BETWEEN
+                | K::AS
+                | K::WHEN
+                | K::THEN
+                | K::ELSE
+                | K::SELECT
+                | K::FROM
+                | K::WHERE
+                | K::ON
+                | K::USING
+                | K::JOIN
+                | K::GROUP
+                | K::HAVING
+                | K::ORDER
+                | K::LIMIT
+                | K::UNION
+        ),
+        Token::Comma | Token::SemiColon => true,
+        token => matches!(
+            token,
+            Token::Eq | Token::Neq | Token::Lt | Token::Gt | Token::LtEq | Token::GtEq
+        ),
+    }
 }
 
 const fn joins(token: &Token) -> bool {
@@ -180,13 +240,26 @@ mod tests {
     fn arrows_do_not_lead_on_for_ever() {
         let chain = |arrows: usize| format!("select a {}", "->'b'".repeat(arrows));
         assert!(parse(&chain(12)).is_ok());
-        let (open, close) = ("(".repeat(13), "->'b')".repeat(13));
-        for sql in [chain(13), format!("select {open} a {close}")] {
+        let nested =
+            |open: &str, close: &str| format!("select {} a {}", open.repeat(13), close.repeat(13));
+        for sql in [
+            chain(13),
+            nested("(", "->'b')"),
+            nested("coalesce(", "->'b', 1)"),
+            nested("coalesce(1, ", "->'b')"),
+            nested("case when true then ", "->'b' end"),
+            format!("select a {}", "->level".repeat(13)),
+            format!("select a {}", "->'b'::text".repeat(13)),
+            format!("select a {}", "->b * 2".repeat(13)),
+            format!("select a {}", "->b[1]".repeat(13)),
+        ] {
             assert!(parse(&sql).unwrap_err().to_string().contains("json_get"), "{sql}");
         }
         // Beside each other they are as many as one likes.
         let many = "a->'b'->>'c' = 'd' and ".repeat(100);
         assert!(parse(&format!("select 1 where {many} (a->>'b') = (c->>'d')")).is_ok());
+        let cases = "when a->'b' = 1 then a->'c'->'d' ".repeat(20);
+        assert!(parse(&format!("select case {cases} else a->'e' end")).is_ok());
     }
 
     #[test]
