@@ -125,6 +125,7 @@ _KAFKA_POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion
 <groupId>loglake</groupId><artifactId>kafka-for-tests</artifactId><version>1</version><packaging>pom</packaging>
 <dependencies>
 <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{version}</version></dependency>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>{version}</version></dependency>
 <dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId><version>2.25.5</version></dependency>
 </dependencies></project>
 """

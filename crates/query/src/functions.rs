@@ -1,7 +1,6 @@
 //! The functions of SQL beyond DataFusion's: those that search texts for words, here and in [`words`], those
 //! over `attributes` ([`attributes`]), a quicker percentile ([`percentile`]), and bounds around those of DataFusion that
-//! make much out of little ([`bounded`]). A word is a longest run of letters
-//! and digits.
+//! make much out of little ([`bounded`]). A word is a longest run of letters and digits.
 //!
 //! | | |
 //! |---|---|
