@@ -10,7 +10,7 @@ pub fn check(entries: &[Entry]) -> Vec<String> {
     let whole = entries.first().is_some_and(|entry| entry.version == 0);
     let mut findings = vec![];
     let mut ids: HashMap<&str, u64> = HashMap::new();
-    let mut files = HashSet::new();
+    let (mut files, mut gone) = (HashSet::new(), HashSet::new());
     let mut watermarks: HashMap<WriterId, SegmentSeq> = HashMap::new();
     let mut queues: HashMap<&str, u64> = HashMap::new();
     for entry in entries {
@@ -23,8 +23,13 @@ pub fn check(entries: &[Entry]) -> Vec<String> {
         }
         for removed in &entry.removes {
             files.remove(removed);
+            // So two merges of the same files show, whose rows are there twice.
+            if !gone.insert(removed) {
+                findings.push(format!("entry {version} removes {removed} again"));
+            }
         }
         for added in &entry.adds {
+            gone.remove(added);
             if !files.insert(added) {
                 findings.push(format!("entry {version} adds {added} again"));
             }
@@ -103,6 +108,20 @@ mod tests {
         assert_eq!(with(back), ["entry 2 takes kafka/c/t/0 from 30 back to 29"]);
         let gap = with(flush(2, Some(5), 6, "b"));
         assert!(gap[0].contains("after segment 5"), "{gap:?}");
+    }
+
+    #[test]
+    fn a_merge_that_was_made_twice_is_found() {
+        let merge = |version, merged: &str| Entry {
+            version,
+            adds: vec![Path::from(merged)],
+            removes: vec![Path::from("a")],
+            ..Entry::default()
+        };
+        let entries = [Entry::default(), flush(1, None, 3, "a"), merge(2, "b"), merge(3, "c")];
+        assert_eq!(check(&entries), ["entry 3 removes a again"]);
+        assert_eq!(check(&entries[2..]), ["entry 3 removes a again"]);
+        assert_eq!(check(&entries[..3]), Vec::<String>::new());
     }
 
     #[test]

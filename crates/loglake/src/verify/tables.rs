@@ -57,7 +57,7 @@ async fn walk_table(
     for file in snapshot.files() {
         let path = absolute(table, &file.path);
         if let Some(twin) = file.checksum.and_then(|sum| contents.insert(sum, &file.path)) {
-            // A commit that was made again shows in its watermark. Else somebody sent them twice.
+            // A commit that was made again shows in the table's history. Else somebody sent them twice.
             report.noted(format!("{path}: holds the same rows as {}", absolute(table, twin)));
         }
         if let Err(e) = check_file(store, &path, file).await {
