@@ -4,6 +4,7 @@
 //! one block, one record and one piece, whatever the body unpacks to.
 
 mod array;
+mod buffer;
 mod inflate;
 mod lines;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 use loglake_model::{ErrorKind, Limits, Rejection};
 
 use array::ArrayLines;
+pub use buffer::BlockBytes;
 use inflate::Inflate;
 use lines::LineBlocks;
 
@@ -57,7 +59,7 @@ impl BodyError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Block {
     /// The lines; the last may come without its newline.
-    pub bytes: Vec<u8>,
+    pub bytes: BlockBytes,
     /// The number of the first line, from 1; of an array the element's place.
     pub first_line: u64,
     /// Lines near this block that are not in it: too long, or not to be told apart.

@@ -33,7 +33,7 @@ pub mod timestamp;
 use arrow::array::RecordBatch;
 use loglake_model::{Limits, Rejection, TableSchema, Timestamp};
 
-pub use body::{BLOCK_BYTES, Block, BodyError, BodyReader, Encoding};
+pub use body::{BLOCK_BYTES, Block, BlockBytes, BodyError, BodyReader, Encoding};
 pub use bulk::{BulkAction, BulkItem, BulkReader};
 pub use ndjson::{Document, decode_body, decode_documents, decode_ndjson};
 pub use record::{BatchBuilder, FieldValue, RecordBuilder};

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn block(bytes: usize) -> Result<Block, Failure> {
-        Ok(Block { bytes: vec![b'x'; bytes], first_line: 1, rejections: vec![] })
+        Ok(Block { bytes: vec![b'x'; bytes].into(), first_line: 1, rejections: vec![] })
     }
 
     async fn read(blocks: Vec<Result<Block, Failure>>) -> Result<Vec<Block>, Failure> {

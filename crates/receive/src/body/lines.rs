@@ -2,7 +2,7 @@
 
 use loglake_model::Rejection;
 
-use super::Block;
+use super::{Block, BlockBytes};
 use crate::record::too_long;
 
 /// Cuts a stream of bytes at newlines. A line that is longer than a record may be is not held: its
@@ -11,7 +11,7 @@ pub(super) struct LineBlocks {
     block_bytes: usize,
     record_bytes_max: usize,
     /// Lines not yet given, the last of them perhaps not whole; the number of the first.
-    buffer: Vec<u8>,
+    buffer: BlockBytes,
     first_line: u64,
     /// Up to here the buffer is known to hold no newline after the last whole line.
     searched: usize,
@@ -27,7 +27,7 @@ impl LineBlocks {
         Self {
             block_bytes,
             record_bytes_max,
-            buffer: vec![],
+            buffer: BlockBytes::default(),
             first_line: 1,
             searched: 0,
             dropping: None,
@@ -63,7 +63,7 @@ impl LineBlocks {
             self.end_dropping();
             bytes = &bytes[end + 1..];
         }
-        self.buffer.extend_from_slice(bytes);
+        self.buffer.push(bytes);
         if self.buffer.len() >= self.block_bytes {
             self.cut();
         }
@@ -91,7 +91,7 @@ impl LineBlocks {
     }
 
     /// Gives the buffer as a block; `rest` is the new buffer.
-    fn give(&mut self, rest: Vec<u8>) {
+    fn give(&mut self, rest: BlockBytes) {
         let bytes = std::mem::replace(&mut self.buffer, rest);
         let lines = memchr::memchr_iter(b'\n', &bytes).count() as u64;
         let rejections = std::mem::take(&mut self.rejections);
@@ -105,7 +105,7 @@ impl LineBlocks {
     pub(super) fn finish(&mut self) {
         self.end_dropping();
         if !self.buffer.is_empty() || !self.rejections.is_empty() {
-            self.give(vec![]);
+            self.give(BlockBytes::default());
         }
     }
 

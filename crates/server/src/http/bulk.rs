@@ -122,7 +122,7 @@ async fn items(
     if let Some(key) = key {
         let target = format!("bulk {}", index.unwrap_or_default());
         let blocks = whole(blocks).await?;
-        let body = blocks.iter().map(|block| block.bytes.as_slice());
+        let body = blocks.iter().map(|block| &*block.bytes);
         let key = key.request(&doors.tenant, &target, body);
         let plans = blocks.into_iter().map(|block| planner.plan(block));
         let mut plans = plans.collect::<Result<Vec<Plan>, _>>()?;

@@ -65,7 +65,7 @@ async fn store_once(
     let started = Instant::now();
     let _place = doors.place(blocks.iter().map(|block| block.bytes.len()).sum()).await;
     let target = format!("ingest {}", table.name());
-    let body = blocks.iter().map(|block| block.bytes.as_slice());
+    let body = blocks.iter().map(|block| &*block.bytes);
     let key = key.request(&doors.tenant, &target, body);
     let (mut report, mut rows, mut line) = (Report::default(), vec![], 1);
     for mut block in blocks {
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn the_line_after_a_block_counts_the_last_one_without_a_newline() {
         let block = |bytes: &[u8], refused: Option<u64>| Block {
-            bytes: bytes.to_vec(),
+            bytes: bytes.to_vec().into(),
             first_line: 10,
             rejections: refused
                 .map(|line| Rejection { line, reason: String::new() })

@@ -18,8 +18,8 @@ use crate::{Mark, SegmentCompression, TablePart, batch_bytes};
 
 /// Batches below it are joined with their neighbours of the same schema, up to it.
 const JOINED_ROWS_MAX: usize = 64 * 1024;
-/// The same bound in bytes; it also keeps the 32-bit offsets of joined strings far from overflow.
-const JOINED_BYTES_MAX: usize = 8 << 20;
+/// The same bound in bytes: larger batches are not worth their copying.
+const JOINED_BYTES_MAX: usize = 1 << 20;
 
 /// One part a table, in the order in which the tables first come; within a part batches of one
 /// schema follow each other, small ones joined. Batches without rows are gone.

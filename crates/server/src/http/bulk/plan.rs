@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use loglake_receive::{Block, BulkAction, BulkItem, BulkReader};
+use loglake_receive::{Block, BlockBytes, BulkAction, BulkItem, BulkReader};
 
 use super::answer::{Item, Refusal};
 use crate::failure::Failure;
@@ -26,7 +26,7 @@ pub(super) struct Planner {
 
 /// The items of one block.
 pub(super) struct Plan {
-    bytes: Vec<u8>,
+    bytes: BlockBytes,
     items: Vec<PlannedItem>,
 }
 
@@ -59,7 +59,7 @@ impl Planner {
     /// What is left when no block follows.
     pub(super) fn finish(&mut self) -> Plan {
         let item = self.reader.finish().map(|item| self.planned(item, 0));
-        Plan { bytes: vec![], items: item.into_iter().collect() }
+        Plan { bytes: BlockBytes::default(), items: item.into_iter().collect() }
     }
 
     /// `base`: the address of the block, of which the document is a part.
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_request_cannot_have_any_number_of_actions() {
         let block = || Block {
-            bytes: "{}\n{}\n".repeat(ITEMS_MAX / 3).into_bytes(),
+            bytes: "{}\n{}\n".repeat(ITEMS_MAX / 3).into_bytes().into(),
             first_line: 1,
             rejections: vec![],
         };
