@@ -41,6 +41,8 @@ const COMPRESSED: f64 = 0.5;
 /// What compression has to leave at most, as a part, or the column is not compressed: packed bits hardly get
 /// shorter, and whoever reads a column has to set up its decompression first.
 const WORTH_COMPRESSING: f64 = 0.95;
+/// Bytes a row that it has to save as well: a column of long runs takes next to nothing either way.
+const SAVED_MIN: f64 = 1.0 / 64.0;
 
 /// Values below which a trial says nothing.
 const TRIED_VALUES_MIN: usize = 256;
@@ -95,7 +97,9 @@ impl ColumnLayout {
         let dictionary = self.dictionary.unwrap_or(0.0);
         let before = data.len() as f64 * scale + dictionary;
         let after = compressed as f64 * scale + dictionary * COMPRESSED;
-        Ok(if after <= before * WORTH_COMPRESSING { self } else { plain })
+        let saved = before - after;
+        let is_worth = after <= before * WORTH_COMPRESSING && saved >= rows as f64 * SAVED_MIN;
+        Ok(if is_worth { self } else { plain })
     }
 }
 
@@ -384,6 +388,8 @@ mod tests {
         assert!(!is_compressed(&numbers(&|n| (mixed(n) % 100_000) as i64)));
         assert!(!is_compressed(&text((0..2_000).map(|n| format!("host-{}", mixed(n) % 64)))));
         assert!(is_compressed(&text((0..2_000).map(|n| format!("{:016x}", mixed(n))))));
+        // Runs of few values.
+        assert!(!is_compressed(&text((0..2_000).map(|n| format!("service-{}", n / 200)))));
         // A pattern in the indexes into a dictionary.
         assert!(is_compressed(&text((0..2_000).map(|n| format!("host-{}", n % 50)))));
         // Indexes of which nothing is left to take, into a dictionary of long texts.

@@ -92,6 +92,17 @@ impl LakeTable {
         self.version.files().filter(is_wanted).cloned().collect()
     }
 
+    /// The number of its rows, which the log tells of files.
+    pub(crate) async fn row_count(&self) -> std::result::Result<u64, QueryError> {
+        let in_files: u64 = self.files().iter().map(|file| file.rows).sum();
+        let Some(fresh) = &self.fresh else { return Ok(in_files) };
+        let by = self.version.schema().partition_by();
+        let nothing = Arc::new(Schema::empty());
+        let selection = Selection::of_scan(&self.schema, &nothing, by, &[], None);
+        let batches = fresh.select(&self.version, &selection).await?;
+        Ok(in_files + batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>())
+    }
+
     /// A time in microseconds since which there are so many rows for which the filters hold, and not many
     /// more; `None` where filters ask for more than times, services and levels, or files do not tell.
     pub(crate) async fn newest_since(

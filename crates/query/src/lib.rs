@@ -13,6 +13,7 @@
 mod answer;
 mod catalog;
 mod certain;
+mod counted;
 mod dialect;
 mod engine;
 mod error;

@@ -1,6 +1,6 @@
 //! The forms in which HTTP gives results back, one batch at a time.
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, new_null_array};
 use arrow::csv;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -88,8 +88,13 @@ impl Format {
             Failure::invalid(format!("the result cannot be given as {name}: {e}"))
         };
         Ok(match self {
-            Self::Ndjson => Box::new(JsonLines { schema: in_utc(&schema) }),
-            Self::JsonArray => Box::new(JsonArray { schema: in_utc(&schema), begun: false }),
+            Self::Ndjson => {
+                Box::new(JsonLines { schema: json_schema(&schema).map_err(|e| refused(&e))? })
+            }
+            Self::JsonArray => {
+                let schema = json_schema(&schema).map_err(|e| refused(&e))?;
+                Box::new(JsonArray { schema, begun: false })
+            }
             Self::Csv => {
                 if let Some(field) = schema.fields().iter().find(|f| f.data_type().is_nested()) {
                     let (name, kind) = (field.name(), field.data_type());
@@ -185,6 +190,23 @@ impl Encoder for JsonArray {
     fn finish(&mut self) -> Result<Vec<u8>, ArrowError> {
         Ok(if self.begun { b"]\n".to_vec() } else { b"[]\n".to_vec() })
     }
+}
+
+/// The schema of rows that are shown as JSON.
+///
+/// # Errors
+/// When JSON cannot show a column of it, as a map whose keys are no texts.
+fn json_schema(schema: &Schema) -> Result<SchemaRef, ArrowError> {
+    let schema = in_utc(schema);
+    if schema.fields().iter().any(|field| field.data_type().is_nested()) {
+        // What is within a type shows where its writer is made: a row of nulls does.
+        let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let nullable = SchemaRef::new(Schema::new(fields.collect::<Vec<_>>()));
+        let nulls = nullable.fields().iter().map(|field| new_null_array(field.data_type(), 1));
+        let nulls = RecordBatch::try_new(SchemaRef::clone(&nullable), nulls.collect())?;
+        json_lines(&nulls, &nullable)?;
+    }
+    Ok(schema)
 }
 
 /// Rows as JSON, nulls shown, so that each row has every column of the query.

@@ -71,6 +71,23 @@ fn csv_refuses_nested_columns_before_the_first_byte() {
 }
 
 #[test]
+fn json_refuses_maps_of_other_keys_than_texts_before_the_first_byte() {
+    let map_of = |key: DataType| {
+        let members =
+            vec![Field::new("keys", key, false), Field::new("values", DataType::Int64, true)];
+        let entries = Field::new("entries", DataType::Struct(members.into()), false);
+        let map = DataType::Map(Arc::new(entries), false);
+        Schema::new(vec![Field::new_list("l", Field::new("item", map, true), false)])
+    };
+    for format in [Format::Ndjson, Format::JsonArray] {
+        assert!(format.encoder(&map_of(DataType::Utf8)).is_ok());
+        let refused = format.encoder(&map_of(DataType::Int64)).err().unwrap();
+        assert!(refused.to_string().contains("cannot be given"), "{refused}");
+    }
+    assert!(Format::Arrow.encoder(&map_of(DataType::Int64)).is_ok());
+}
+
+#[test]
 fn arrow_and_parquet_read_back_in_plain_types() {
     let plain = plain_batch(&batch(), &plain_schema(batch().schema_ref())).unwrap();
     let arrow = encode(Format::Arrow, &[batch(), batch()]);
