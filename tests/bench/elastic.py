@@ -4,8 +4,8 @@
     elastic.py --bin PATH --input FILE.ndjson --work DIR [--rows 5000000] [--untimed 60] [--fragment FILE.md]
                [--systems loglake,opensearch]
 
-Both systems take the records over `_bulk`, in the same bodies, and are then asked, one after the other. Answers are
-compared. Where the query DSL means words otherwise than the benchmark's SQL (as wholes, in any case), the SQL asks
+Both systems take the records over `_bulk`, in the same bodies, and are then asked, one after the other; SQL and
+`_search` take turns. Answers are compared. Where the query DSL means words otherwise than the benchmark's SQL (as wholes, in any case), the SQL asks
 for what the DSL asks for. OpenSearch comes by Maven and needs Java 21.
 """
 import argparse
@@ -70,33 +70,36 @@ class Door:
         return time.perf_counter() - start, answer
 
 
-def measure(ask, asked):
-    """Seconds of the median of warm rounds over the literals, and the answer to each literal."""
-    given = [ask(literal)[1] for literal in asked]
-    times = [ask(asked[n % len(asked)])[0] for n in range(max(ROUNDS, len(asked)))]
-    return statistics.median(times), given
+def measure(asks, asked):
+    """One question of some systems, of each its own literals: seconds of the median of warm rounds, in which they
+    take turns, and the answers to each literal."""
+    given = [[ask(literal)[1] for literal in literals] for ask, literals in zip(asks, asked)]
+    rounds = range(max(ROUNDS, *map(len, asked)))
+    times = [[ask(literals[n % len(literals)])[0] for ask, literals in zip(asks, asked)] for n in rounds]
+    return list(zip(map(statistics.median, zip(*times)), given))
 
 
-def warm(ask, questions, untimed_s):
-    """Times and answers of all questions, after rounds of all that are not timed: the JVM compiles what is asked often."""
+def warm(asks, questions, untimed_s):
+    """Times and answers of all questions for each system, after rounds of all that are not timed: the JVM compiles what
+    is asked often. `questions`: of each system."""
     rounds, end = itertools.count(), time.monotonic() + untimed_s
     while time.monotonic() < end:
         n = next(rounds)
-        for asked in questions:
-            ask(asked[n % len(asked)])
-    measured = [measure(ask, asked) for asked in questions]
-    return {"warm": [seconds for seconds, _ in measured], "answers": [given for _, given in measured]}
+        for ask, of_system in zip(asks, questions):
+            for asked in of_system:
+                ask(asked[n % len(asked)])
+    measured = [measure(asks, asked) for asked in zip(*questions)]
+    return [{"warm": [seconds for seconds, _ in of_system], "answers": [given for _, given in of_system]}
+            for of_system in zip(*measured)]
 
 
-def by_search(port, asked, untimed_s):
-    figures = warm(Door(port).timed, [search.bodies for search in asked], untimed_s)
-    figures["answers"] = [list(map(search.read, given)) for search, given in zip(asked, figures["answers"])]
-    return figures
+def bodies(asked):
+    return [search.bodies for search in asked]
 
 
-def by_sql(lake, asked, untimed_s):
-    lake.hang_up()
-    return warm(lake.timed, [search.sql for search in asked], untimed_s)
+def read(figures, asked):
+    """The figures with answers of `_search` as rows."""
+    return figures | {"answers": [list(map(search.read, given)) for search, given in zip(asked, figures["answers"])]}
 
 
 def loglake(run, work, asked):
@@ -104,8 +107,10 @@ def loglake(run, work, asked):
         figures = {"rows": loaded(lake.http, run.source)}
         lake.flush()
         figures |= {"cpu": lake.cpu_seconds(), "memory": lake.peak_memory_mb(), "bytes": lake.bytes_of_tables()}
-        sql, search = by_sql(lake, asked, run.untimed), by_search(lake.http, asked, run.untimed)
-        return {"SQL": figures | sql, "_search": figures | search}
+        lake.hang_up()
+        asks = [lake.timed, Door(lake.http).timed]
+        sql, search = warm(asks, [[search.sql for search in asked], bodies(asked)], run.untimed)
+        return {"SQL": figures | sql, "_search": figures | read(search, asked)}
 
 
 def beside(run, work, asked):
@@ -119,7 +124,8 @@ def beside(run, work, asked):
         wait_for_merges(server.port)
         post(server.port, "/logs/_flush", b"")
         figures |= {"cpu": cpu_seconds(server.pid) - up, "memory": peak_memory_mb(server.pid), "bytes": on_disk(server)}
-        return {"OpenSearch": figures | by_search(server.port, asked, run.untimed)}
+        (search,) = warm([Door(server.port).timed], [bodies(asked)], run.untimed)
+        return {"OpenSearch": figures | read(search, asked)}
 
 
 def wait_for_merges(port):
@@ -146,8 +152,8 @@ OpenSearch has one shard, no replica, a heap of 1 GB, a mapping for these record
 and digits, as loglake's are. It does not refresh while it loads, syncs before each acknowledgement as loglake does,
 and is measured after a refresh, the merges that it began by itself, and a flush; there is no forced merge. Its CPU is
 without its start. Memory is what was resident, in OpenSearch with what it maps of its files. It keeps no results
-of requests and filters. Times are warm, with other literals each time: the median of {rounds}, after
-{untimed} s in which all questions were asked untimed.
+of requests and filters. Times are warm, with other literals each time: the median of {rounds}, SQL and `_search` in
+turns, after {untimed} s in which all questions were asked untimed.
 
 {load}
 

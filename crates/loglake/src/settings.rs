@@ -155,8 +155,8 @@ pub struct SqlSettings {
     pub cache_folder: Option<PathBuf>,
     /// Bytes that `query.cache_folder` may take, 64 MiB at least.
     pub cache_disk_bytes: u64,
-    /// Bytes of data files, as stored, from which a query is worked on by all queriers together.
-    /// Smaller ones run where they are asked: sharing them out would cost more than it brings.
+    /// Bytes of the columns that a query reads, as stored, from which it is worked on by all queriers
+    /// together. Smaller ones run where they are asked: sharing them out would cost more than it brings.
     pub spread_bytes_min: u64,
 }
 
@@ -280,7 +280,7 @@ impl Default for SqlSettings {
             cache_memory_bytes: 256 << 20,
             cache_folder: None,
             cache_disk_bytes: 10 << 30,
-            spread_bytes_min: 256 << 20,
+            spread_bytes_min: 64 << 20,
         }
     }
 }

@@ -15,6 +15,7 @@
 //! subquery's check for more than one row) stay here.
 
 pub(crate) mod assign;
+mod cost;
 mod leaves;
 pub(crate) mod rows;
 mod worker;
@@ -24,17 +25,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::FileScanConfig;
-use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
-use datafusion::datasource::source::DataSourceExec;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::error::Result;
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_distributed::{
     ChannelResolver, DistributedExec, DistributedExt, GetWorkerInfoRequest, SessionStateBuilderExt,
@@ -45,13 +42,11 @@ use url::Url;
 
 use crate::session::QuerySession;
 
+pub(crate) use cost::bytes_to_read;
 pub use datafusion_distributed::Worker as QueryWorker;
 
 /// How long a querier may take to say that it is there, after a query was lost.
 const PROBE_MAX: Duration = Duration::from_secs(1);
-
-/// Rows of a page, about: as files are written when nothing else is set.
-const PAGE_ROWS: usize = 8 << 10;
 
 /// The queriers of the cluster.
 pub trait Queriers: Send + Sync + 'static {
@@ -67,8 +62,8 @@ pub trait Queriers: Send + Sync + 'static {
 
 #[derive(Clone, Debug)]
 pub struct SpreadSettings {
-    /// Bytes of files below which a query stays where it was asked: starting work elsewhere costs
-    /// some round trips.
+    /// Bytes of the columns that it reads below which a query stays where it was asked: starting work
+    /// elsewhere costs some round trips, and what indexes say of rows does not go along.
     pub bytes_min: u64,
 }
 
@@ -77,6 +72,7 @@ pub(crate) struct Spread {
     queriers: Arc<dyn Queriers>,
     settings: SpreadSettings,
     worker: Worker,
+    footers: Arc<FileMetadataCache>,
 }
 
 impl Spread {
@@ -85,8 +81,9 @@ impl Spread {
         settings: SpreadSettings,
         runtime: Arc<RuntimeEnv>,
     ) -> Self {
+        let footers = runtime.cache_manager.get_file_metadata_cache();
         let worker = worker::worker(queriers.channels(), runtime);
-        Self { queriers, settings, worker }
+        Self { queriers, settings, worker, footers }
     }
 
     pub(crate) fn worker(&self) -> Worker {
@@ -103,7 +100,7 @@ impl Spread {
         lost: &BTreeSet<Url>,
     ) -> Result<Option<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)>> {
         let Some(order) = self.order(lost) else { return Ok(None) };
-        if !can_be_spread(physical)? || bytes_to_read(physical)? < self.settings.bytes_min {
+        if !can_be_spread(physical)? || !self.is_worth(physical)? {
             return Ok(None);
         }
         let state = session.planner(logical)?;
@@ -116,8 +113,11 @@ impl Spread {
 
     /// Whether a plan that reads these files would run on several queriers.
     pub(crate) fn would_spread(&self, physical: &Arc<dyn ExecutionPlan>) -> bool {
-        self.order(&BTreeSet::new()).is_some()
-            && bytes_to_read(physical).is_ok_and(|bytes| bytes >= self.settings.bytes_min)
+        self.order(&BTreeSet::new()).is_some() && self.is_worth(physical).unwrap_or_default()
+    }
+
+    fn is_worth(&self, physical: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+        Ok(cost::bytes_of_columns(physical, self.footers.as_ref())? >= self.settings.bytes_min)
     }
 
     /// The queriers in the order of their slots: this one first. `None` when it would be alone.
@@ -206,63 +206,4 @@ const STAYS: [&str; 3] = ["ScalarSubqueryExec", "RecursiveQueryExec", "WorkTable
 
 fn can_be_spread(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     Ok(!plan.exists(|node| Ok(STAYS.contains(&node.name())))?)
-}
-
-/// Bytes of the data files that a plan reads.
-pub(crate) fn bytes_to_read(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
-    let mut bytes = 0;
-    plan.apply(|node| {
-        let files = node.downcast_ref::<DataSourceExec>().and_then(file_scan);
-        let files = files.into_iter().flat_map(|scan| &scan.file_groups);
-        bytes += files.flat_map(|group| group.files()).map(bytes_of_piece).sum::<u64>();
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok(bytes)
-}
-
-/// The bytes of a piece of a file, less those of pages of which its token index ruled out all rows: for one
-/// row the page around it is read.
-fn bytes_of_piece(piece: &PartitionedFile) -> u64 {
-    let bytes = piece.effective_size();
-    match piece.extensions.get::<ParquetRowSelection>() {
-        Some(rows) => (bytes as f64 * part_of_pages(rows.selection())) as u64,
-        None => bytes,
-    }
-}
-
-/// The part of a file's pages in which rows are selected, from 0 to 1.
-fn part_of_pages(rows: &RowSelection) -> f64 {
-    let (mut at, mut pages, mut next) = (0, 0, 0);
-    for part in rows.iter().filter(|part| part.row_count > 0) {
-        let end = at + part.row_count;
-        if !part.skip {
-            let first = next.max(at / PAGE_ROWS);
-            next = end.div_ceil(PAGE_ROWS);
-            pages += next.saturating_sub(first);
-        }
-        at = end;
-    }
-    pages as f64 / at.div_ceil(PAGE_ROWS).max(1) as f64
-}
-
-fn file_scan(node: &DataSourceExec) -> Option<&FileScanConfig> {
-    node.data_source().downcast_ref::<FileScanConfig>()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_is_read_with_its_page() {
-        let part = |rows: &[(usize, usize)]| {
-            let rows = rows.iter().map(|(from, to)| *from..*to);
-            part_of_pages(&RowSelection::from_consecutive_ranges(rows, 4 * PAGE_ROWS))
-        };
-        assert_eq!(part(&[]), 0.0);
-        assert_eq!(part(&[(7, 8)]), 0.25);
-        assert_eq!(part(&[(7, 8), (9, 10), (PAGE_ROWS - 1, PAGE_ROWS + 1)]), 0.5);
-        assert_eq!(part(&[(PAGE_ROWS, 2 * PAGE_ROWS), (3 * PAGE_ROWS, 3 * PAGE_ROWS + 1)]), 0.5);
-        assert_eq!(part(&[(0, 4 * PAGE_ROWS)]), 1.0);
-    }
 }

@@ -17,7 +17,7 @@ use datafusion_distributed::{
 use url::Url;
 
 use super::assign::reader;
-use super::file_scan;
+use super::cost::file_scan;
 
 /// Makes a session cut leaves for these queriers, the first of which is this one.
 pub(super) fn handle(builder: &mut SessionStateBuilder, order: &Arc<[Url]>) {

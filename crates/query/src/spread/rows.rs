@@ -11,7 +11,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::file_scan;
+use super::cost::file_scan;
 
 /// Marks a piece of a file, of which some rows are read and none is tested.
 #[derive(Debug)]
