@@ -1,7 +1,5 @@
 //! The memory of one query within the memory of all: the shared pool, watched.
 
-mod shared;
-
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,8 +8,6 @@ use datafusion::error::Result;
 use datafusion::execution::memory_pool::{
     MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
-
-pub(crate) use shared::SharedPool;
 
 /// Bytes that one query has reserved, now and at most so far.
 #[derive(Debug, Default)]

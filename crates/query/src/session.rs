@@ -10,7 +10,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
-use datafusion::execution::memory_pool::TrackConsumersPool;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
@@ -22,7 +22,7 @@ use object_store::ObjectStore;
 use crate::QuerySettings;
 use crate::catalog::{CATALOG, PUBLIC};
 use crate::functions;
-use crate::memory::{QueryPool, SharedPool};
+use crate::memory::QueryPool;
 use crate::plan_rules;
 use crate::running::QueryFacts;
 
@@ -177,7 +177,7 @@ fn time(timestamp: Timestamp) -> DateTime<chrono::Utc> {
 }
 
 fn runtime(store: Arc<dyn ObjectStore>, settings: &QuerySettings) -> Result<Arc<RuntimeEnv>> {
-    let pool = SharedPool::new(settings.memory_bytes_max);
+    let pool = FairSpillPool::new(settings.memory_bytes_max);
     let metadata = settings.memory_bytes_max / METADATA_CACHE_PART;
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, TOP_CONSUMERS)))
