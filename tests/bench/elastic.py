@@ -5,8 +5,8 @@
                [--systems loglake,opensearch]
 
 Both systems take the records over `_bulk`, in the same bodies, and are then asked, one after the other; SQL and
-`_search` take turns. Answers are compared. Where the query DSL means words otherwise than the benchmark's SQL (as wholes, in any case), the SQL asks
-for what the DSL asks for. OpenSearch comes by Maven and needs Java 21.
+`_search` take turns. Answers are compared. Where the query DSL means words otherwise than the benchmark's SQL (as
+wholes, in any case), the SQL asks for what the DSL asks for. OpenSearch comes by Maven and needs Java 21.
 """
 import argparse
 import http.client

@@ -6,8 +6,9 @@
 For each size: a lake on a directory, each question cold (a fresh process, its files dropped from the page cache)
 and warm, with the requests to the store and the bytes read from it. For each number of queriers: the largest size
 on MinIO, an ingester and so many queriers, of which one is asked. Queriers share a question from 64 MiB of the
-columns that it reads on: LOGLAKE_QUERY_SPREAD_BYTES_MIN in the environment sets another bound. `--wait`: seconds for compaction,
-780 for all of it; without, the tables are as they were flushed. The records stay in the folder for the next run.
+columns that it reads on: LOGLAKE_QUERY_SPREAD_BYTES_MIN in the environment sets another bound. `--wait`: seconds for
+compaction, 780 for all of it; without, the tables are as they were flushed. The records stay in the folder for the
+next run.
 """
 import argparse
 import contextlib
