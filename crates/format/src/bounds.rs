@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray};
 use arrow::compute;
-use arrow::datatypes::{DataType, Float64Type, Int16Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Float64Type, Int16Type, Int64Type, TimestampMicrosecondType, UInt16Type,
+};
 use loglake_model::{ATTRIBUTES, ColumnStats, MESSAGE, StatValue};
 
 /// Bytes of a bound that is a string. Longer values are cut: the log keeps bounds of every file.
@@ -32,6 +34,10 @@ impl Bounds {
                 let strings = values.as_string::<i32>();
                 return self
                     .add_strings(compute::min_string(strings), compute::max_string(strings));
+            }
+            DataType::Dictionary(..) => {
+                let used = used_entries(values.as_dictionary());
+                return self.add_strings(used.clone().min(), used.max());
             }
             DataType::Timestamp(..) => {
                 let times = values.as_primitive::<TimestampMicrosecondType>();
@@ -104,6 +110,15 @@ impl Bounds {
         });
         ColumnStats { min, max, null_count }
     }
+}
+
+/// Those of the texts of a dictionary that a row has.
+fn used_entries(texts: &DictionaryArray<UInt16Type>) -> impl Iterator<Item = &str> + Clone {
+    let entries = texts.values().as_string::<i32>();
+    let mut used = vec![false; entries.len()];
+    texts.keys().iter().flatten().for_each(|number| used[usize::from(number)] = true);
+    let used: Vec<usize> = (0..entries.len()).filter(|at| used[*at]).collect();
+    used.into_iter().map(|at| entries.value(at))
 }
 
 /// A string at or before `s`, of at most 32 bytes: a prefix of it.

@@ -5,23 +5,27 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanBuilder, Int16Array, PrimitiveArray, RecordBatch, StringArray,
-    StringBuilder, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, BooleanBuilder, DictionaryArray, Int16Array, PrimitiveArray,
+    RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray, new_empty_array,
 };
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef, Float64Type, Int64Type, SchemaRef};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, FieldRef, Float64Type, Int64Type, Schema, SchemaRef, UInt16Type,
+};
 use loglake_model::{NANOS, TIMESTAMP};
 
 use crate::FormatError;
 use crate::align::converted;
 use crate::order::Row;
+use crate::texts::{Texts, numbered_type, under_one_dictionary};
 
 /// Texts that are brought near before the first of them is copied; they fit into the first cache.
 const COPIED_AT_ONCE: usize = 256;
 
-/// The batches column by column, without copies: `parts[column][batch]`, `None` where the batch
+/// The batches column by column, texts without copies: `parts[column][batch]`, `None` where the batch
 /// has no such column.
 pub(crate) struct Columns {
+    /// Texts that come with dictionaries have one for all batches here.
     schema: SchemaRef,
     parts: Vec<Vec<Option<ArrayRef>>>,
     rows: Vec<usize>,
@@ -38,24 +42,26 @@ impl Columns {
         let by_name: HashMap<&str, usize> =
             schema.fields().iter().enumerate().map(|(at, f)| (f.name().as_str(), at)).collect();
         let mut parts = vec![vec![None; batches.len()]; schema.fields().len()];
-        let mut string_bytes = 0;
-        let mut longest = vec![0; schema.fields().len()];
         for (number, batch) in batches.iter().enumerate() {
             for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
                 let name = field.name();
                 let Some(&at) = by_name.get(name.as_str()) else {
                     return Err(FormatError::UnknownColumn { column: name.clone() });
                 };
-                let array = converted(name, array, schema.field(at).data_type())?;
-                if let Some(strings) = array.as_string_opt::<i32>() {
-                    string_bytes += bytes_of(strings);
-                    longest[at] = longest_of(strings).max(longest[at]);
-                }
-                parts[at][number] = Some(array);
+                parts[at][number] = Some(Arc::clone(array));
             }
         }
+        let mut fields = vec![];
+        let (mut string_bytes, mut row_bytes_max) = (0, 0);
+        for (field, parts) in schema.fields().iter().zip(&mut parts) {
+            fields.push(typed(field, parts)?);
+            let in_full = || parts.iter().flatten().filter_map(|part| part.as_string_opt::<i32>());
+            string_bytes += in_full().map(bytes_of).sum::<usize>();
+            row_bytes_max += in_full().map(longest_of).max().unwrap_or(0);
+        }
+        let schema = Arc::new(Schema::new(fields));
         let rows = batches.iter().map(RecordBatch::num_rows).collect();
-        Ok(Self { schema, parts, rows, string_bytes, row_bytes_max: longest.iter().sum() })
+        Ok(Self { schema, parts, rows, string_bytes, row_bytes_max })
     }
 
     /// How many rows each batch has.
@@ -111,6 +117,7 @@ impl Columns {
                 Arc::new(TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC"))
             }
             DataType::Utf8 => Arc::new(gather_strings(&strings(parts), rows)),
+            DataType::Dictionary(..) => gather_numbered(parts, rows),
             DataType::Int64 => Arc::new(gather_numbers::<Int64Type>(parts, rows)),
             DataType::Float64 => Arc::new(gather_numbers::<Float64Type>(parts, rows)),
             DataType::Boolean => gather_bools(parts, rows),
@@ -120,6 +127,22 @@ impl Columns {
             }
         })
     }
+}
+
+/// The parts of a column in the type of its field, or with one dictionary; the field that says which.
+fn typed(field: &FieldRef, parts: &mut [Option<ArrayRef>]) -> Result<FieldRef, FormatError> {
+    if field.data_type() == &DataType::Utf8
+        && let Some(numbered) = under_one_dictionary(parts)
+    {
+        for (part, numbered) in parts.iter_mut().zip(numbered) {
+            *part = numbered.map(|numbered| Arc::new(numbered) as ArrayRef);
+        }
+        return Ok(Arc::new(field.as_ref().clone().with_data_type(numbered_type())));
+    }
+    for part in parts.iter_mut().flatten() {
+        *part = converted(field.name(), part, field.data_type())?;
+    }
+    Ok(Arc::clone(field))
 }
 
 /// Bytes of the values that the array's offsets span.
@@ -140,13 +163,8 @@ fn strings(parts: &[Option<ArrayRef>]) -> Vec<Option<&StringArray>> {
     parts.iter().map(|part| part.as_ref().and_then(|p| p.as_string_opt::<i32>())).collect()
 }
 
-/// The text of a row, if it has one.
-pub(crate) fn text_at(texts: &StringArray, row: usize) -> Option<&str> {
-    texts.is_valid(row).then(|| texts.value(row))
-}
-
 fn string_at<'a>(parts: &[Option<&'a StringArray>], row: &Row) -> Option<&'a str> {
-    text_at(parts[row.batch as usize]?, row.row as usize)
+    Texts::InFull(parts[row.batch as usize]?).get(row.row as usize)
 }
 
 fn string_bytes(parts: &[Option<&StringArray>], rows: &[Row]) -> usize {
@@ -174,12 +192,31 @@ fn touch(texts: &[Option<&str>]) {
     black_box(texts.iter().map(first).fold(0, |all, byte| all ^ byte));
 }
 
+fn gather_numbered(parts: &[Option<ArrayRef>], rows: &[Row]) -> ArrayRef {
+    let numbered: Vec<_> = parts
+        .iter()
+        .map(|p| p.as_ref().and_then(|p| p.as_dictionary_opt::<UInt16Type>()))
+        .collect();
+    let dictionary = numbered.iter().flatten().next().map(|part| Arc::clone(part.values()));
+    let numbers: Vec<_> = numbered.into_iter().map(|part| Some(part?.keys())).collect();
+    let numbers = gather_primitives(&numbers, rows);
+    let dictionary = dictionary.unwrap_or_else(|| new_empty_array(&DataType::Utf8));
+    Arc::new(DictionaryArray::new(numbers, dictionary))
+}
+
 fn gather_numbers<T: ArrowPrimitiveType>(
     parts: &[Option<ArrayRef>],
     rows: &[Row],
 ) -> PrimitiveArray<T> {
     let parts: Vec<_> =
         parts.iter().map(|p| p.as_ref().and_then(|p| p.as_primitive_opt::<T>())).collect();
+    gather_primitives(&parts, rows)
+}
+
+fn gather_primitives<T: ArrowPrimitiveType>(
+    parts: &[Option<&PrimitiveArray<T>>],
+    rows: &[Row],
+) -> PrimitiveArray<T> {
     let mut valid = Vec::with_capacity(rows.len());
     let mut values = Vec::with_capacity(rows.len());
     for row in rows {
@@ -188,7 +225,8 @@ fn gather_numbers<T: ArrowPrimitiveType>(
         valid.push(part.is_some());
         values.push(part.map(|part| part.value(at)).unwrap_or_default());
     }
-    PrimitiveArray::new(values.into(), Some(NullBuffer::from(valid)))
+    let nulls = Some(NullBuffer::from(valid)).filter(|nulls| nulls.null_count() > 0);
+    PrimitiveArray::new(values.into(), nulls)
 }
 
 fn gather_bools(parts: &[Option<ArrayRef>], rows: &[Row]) -> ArrayRef {

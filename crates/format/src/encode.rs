@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use loglake_model::{
     ATTRIBUTES, FileStats, LEVEL, MESSAGE, NANOS, Partition, SERVICE, TIMESTAMP, TableSchema,
@@ -12,11 +12,13 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 
+use crate::align::converted;
 use crate::bounds::Bounds;
 use crate::columns::Columns;
 use crate::index::{IndexBuilder, RunsBuilder};
 use crate::layout::ColumnLayout;
 use crate::order::{Ordered, Row, order};
+use crate::texts::Texts;
 use crate::{EncoderSettings, FormatError, index, layout};
 
 /// Rows that are gathered and written at a time: what is held twice.
@@ -112,7 +114,7 @@ pub(crate) fn layouts<'a>(
 ) -> Result<Vec<(&'a str, ColumnLayout)>, FormatError> {
     let in_row_group = row_count.min(settings.row_group_rows_max);
     let layouts = present.iter().map(|(at, name)| {
-        let values = columns.gather(*at, sample)?;
+        let values = in_full(name, columns.gather(*at, sample)?)?;
         let layout = layout::decide(name, &values, in_row_group);
         let full = values.len() - values.null_count();
         let count = full.saturating_mul(row_count) / values.len().max(1);
@@ -121,10 +123,18 @@ pub(crate) fn layouts<'a>(
         if trial.is_empty() || [MESSAGE, ATTRIBUTES].contains(name) {
             return Ok((*name, layout));
         }
-        let trial = columns.gather(*at, trial)?;
+        let trial = in_full(name, columns.gather(*at, trial)?)?;
         Ok((*name, layout.tried(name, &trial, in_row_group, settings)?))
     });
     layouts.collect()
+}
+
+/// The values without a dictionary.
+fn in_full(name: &str, values: ArrayRef) -> Result<ArrayRef, FormatError> {
+    match values.data_type() {
+        DataType::Dictionary(_, in_full) => converted(name, &values, in_full),
+        _ => Ok(values),
+    }
 }
 
 /// Rows spread evenly over the file, fewer where their strings are too long to be held at once.
@@ -233,13 +243,16 @@ impl FileInProgress {
             let values = columns.gather(*at, rows)?;
             bounds.add(name, &values);
             if let Some(index) = index {
-                index.add(&values);
+                index.add(&in_full(name, Arc::clone(&values))?);
             }
             Ok(values)
         });
         let arrays = arrays.collect::<Result<Vec<_>, FormatError>>()?;
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)?;
-        self.runs.add(batch[SERVICE].as_string(), batch[LEVEL].as_string());
+        if let [Some(services), Some(levels)] = [SERVICE, LEVEL].map(|name| Texts::of(&batch[name]))
+        {
+            self.runs.add(rows.len(), services, levels);
+        }
         self.rows += rows.len();
         Ok(self.writer.write(&batch)?)
     }

@@ -33,6 +33,7 @@ mod order;
 mod settings;
 #[cfg(feature = "stages")]
 pub mod stages;
+mod texts;
 
 #[cfg(test)]
 mod tests;

@@ -22,11 +22,12 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use crate::align::align;
-use crate::columns::{Columns, text_at};
+use crate::columns::Columns;
 use crate::encode::{
     ALWAYS, FileInProgress, FinishedFile, SAMPLE_ROWS, SLICE_ROWS, has_newest_apart, layouts, trial,
 };
 use crate::order::{Group, Row, shape_of};
+use crate::texts::Texts;
 use crate::{EncoderSettings, FormatError};
 
 /// Rows of one file that are decoded at a time, fewer where they are long.
@@ -327,7 +328,8 @@ impl Input {
 
     /// The place of its next row in the order; `input` is its own number.
     fn key(&self, input: usize) -> Key<'_> {
-        let group = Group::new(text_at(&self.services, self.at), text_at(&self.levels, self.at));
+        let text = |texts| Texts::InFull(texts).get(self.at);
+        let group = Group::new(text(&self.services), text(&self.levels));
         let Row { shape, micros, nanos, .. } = self.row();
         (group, shape, micros, nanos, input)
     }

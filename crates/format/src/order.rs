@@ -12,13 +12,14 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{Int16Type, TimestampMicrosecondType};
 use hashbrown::HashMap;
 use loglake_model::{LEVEL, MESSAGE, NANOS, Partition, PartitionBy, SERVICE, TIMESTAMP};
 
 use crate::FormatError;
-use crate::columns::{Columns, text_at};
+use crate::columns::Columns;
+use crate::texts::Texts;
 
 /// Where a row lies in the input, and its key within its group.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,7 +63,7 @@ pub(crate) fn order<'a>(
         let nanos = nanos.as_primitive::<Int16Type>().values();
         let texts = |column| {
             let part = &columns.parts(column)?[batch];
-            Ok::<_, FormatError>(part.as_ref().map(|part| part.as_string::<i32>()))
+            Ok::<_, FormatError>(part.as_ref().and_then(Texts::of))
         };
         let (services, levels, messages) = (texts(SERVICE)?, texts(LEVEL)?, texts(MESSAGE)?);
         let batch = number("batch", batch)?;
@@ -73,7 +74,7 @@ pub(crate) fn order<'a>(
             let partition = Partition::of(micros[at], by);
             let bucket = buckets.entry(partition).or_default();
             while at < *rows && Partition::of(micros[at], by) == partition {
-                let text = |texts: Option<&'a StringArray>| texts.and_then(|t| text_at(t, at));
+                let text = |texts: Option<Texts<'a>>| texts.and_then(|texts| texts.get(at));
                 let group = Group::new(text(services), text(levels));
                 let shape = text(messages).map_or(0, shape_of);
                 let (row, micros, nanos) = (at as u32, micros[at], nanos[at]);

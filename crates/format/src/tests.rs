@@ -7,7 +7,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Float64Array, Int16Array, Int64Array,
     RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray,
 };
-use arrow::compute::concat_batches;
+use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{
     DataType, Field, Float64Type, Int16Type, Int32Type, Int64Type, Schema, TimestampMicrosecondType,
 };
@@ -21,6 +21,7 @@ use crate::encode::has_newest_apart;
 use crate::index::{INDEX_KEY, IndexDirectory, Run};
 use crate::merge::Sizes;
 use crate::order::{Group, shape_of};
+use crate::texts::numbered_type;
 use crate::{EncodedFile, EncoderSettings, FormatError, Merge, MergeStep, align, encode};
 
 /// One value, comparable: floats by their bits.
@@ -96,6 +97,20 @@ fn value_at(array: &ArrayRef, row: usize) -> Option<Value> {
         DataType::Boolean => Value::Bool(array.as_boolean().value(row)),
         other => panic!("no record brings values of {other}"),
     })
+}
+
+/// The batch with dictionaries for those of its columns of texts that are `chosen`.
+fn with_dictionaries(batch: &RecordBatch, mut chosen: impl FnMut() -> bool) -> RecordBatch {
+    let columns = batch.schema_ref().fields().iter().zip(batch.columns());
+    let columns = columns.map(|(field, array)| match field.data_type() {
+        DataType::Utf8 if chosen() => {
+            let array = cast(array, &numbered_type()).unwrap();
+            (field.as_ref().clone().with_data_type(numbered_type()), array)
+        }
+        _ => (field.as_ref().clone(), Arc::clone(array)),
+    });
+    let (fields, arrays): (Vec<_>, Vec<_>) = columns.unzip();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
 }
 
 fn read(file: &EncodedFile) -> RecordBatch {
@@ -310,6 +325,26 @@ proptest! {
             before.sort();
             after.sort();
             prop_assert_eq!(before, after);
+        }
+    }
+
+    #[test]
+    fn texts_with_dictionaries_make_the_same_files(
+        batches in some_batches(),
+        numbered in vec(proptest::bool::weighted(0.8), 40),
+    ) {
+        let table = table(PartitionBy::Hour);
+        let mut numbered = numbered.iter().cycle();
+        let with_dictionaries: Vec<RecordBatch> = batches
+            .iter()
+            .map(|batch| with_dictionaries(batch, || *numbered.next().unwrap()))
+            .collect();
+        let in_full = encode(&batches, &table, &small()).unwrap();
+        let files = encode(&with_dictionaries, &table, &small()).unwrap();
+        prop_assert_eq!(files.len(), in_full.len());
+        for (file, in_full) in files.iter().zip(&in_full) {
+            prop_assert_eq!(&file.bytes, &in_full.bytes);
+            prop_assert_eq!(&file.stats, &in_full.stats);
         }
     }
 

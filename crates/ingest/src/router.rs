@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{cast, filter_record_batch};
+use arrow::datatypes::DataType;
 use futures::future::join_all;
 use loglake_model::{SERVICE, SegmentSeq, WriterId};
 use loglake_table::Table;
@@ -204,10 +205,11 @@ fn by_writer(
     batch: &RecordBatch,
     mut choose: impl FnMut(Option<&str>, usize) -> WriterId,
 ) -> Result<Vec<(WriterId, RecordBatch)>, IngestError> {
-    let services = batch.column_by_name(SERVICE).and_then(|column| column.as_string_opt::<i32>());
-    let Some(services) = services else {
+    let Some(services) = batch.column_by_name(SERVICE) else {
         return Ok(vec![(choose(None, batch.num_rows()), batch.clone())]);
     };
+    let services = cast(services, &DataType::Utf8)?;
+    let services = services.as_string::<i32>();
     let mut counts: BTreeMap<Option<&str>, usize> = BTreeMap::new();
     for service in services {
         *counts.entry(service).or_default() += 1;

@@ -58,8 +58,10 @@ impl ColumnType {
         }
     }
 
-    pub const fn of_arrow(arrow: &DataType) -> Option<Self> {
+    /// The type whose values these are, in whichever layout.
+    pub fn of_arrow(arrow: &DataType) -> Option<Self> {
         match arrow {
+            DataType::Dictionary(_, values) => Self::of_arrow(values),
             DataType::Utf8 => Some(Self::String),
             DataType::Int64 => Some(Self::Int64),
             DataType::Float64 => Some(Self::Float64),

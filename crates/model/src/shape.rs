@@ -12,6 +12,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
     StringBuilder,
 };
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use serde_json::value::{RawValue, to_raw_value};
@@ -48,9 +49,10 @@ pub fn conform(batch: RecordBatch, schema: &TableSchema) -> Result<RecordBatch, 
                 if known.form != column.form {
                     reformed.push((column, Arc::clone(array)));
                 }
-                kept.push((Arc::new(known.field()), Arc::clone(array)));
+                let field = known.field().with_data_type(array.data_type().clone());
+                kept.push((Arc::new(field), Arc::clone(array)));
             }
-            _ => moved.push((column, Arc::clone(array))),
+            _ => moved.push((column, in_full(array)?)),
         }
     }
     if !moved.is_empty() || !reformed.is_empty() {
@@ -106,6 +108,14 @@ fn merge_attributes(
     Ok(Arc::new(after.finish()))
 }
 
+/// The values without the dictionary that some texts come with.
+fn in_full(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    match array.data_type() {
+        DataType::Dictionary(_, values) => cast(array, values),
+        _ => Ok(Arc::clone(array)),
+    }
+}
+
 /// A listed name has the other form than its column. When the column itself turns out to have the
 /// other form (or, in `attributes`, none, which counts as nested), listed and not listed change places.
 fn toggle(names: &mut Vec<String>, name: &str) {
@@ -134,12 +144,17 @@ fn json_value(array: &ArrayRef, row: usize) -> Result<Box<RawValue>, ArrowError>
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::DictionaryArray;
+    use arrow::datatypes::UInt16Type;
+
     use super::*;
     use crate::{ColumnType, PartitionBy};
 
     fn batch(columns: Vec<(Column, ArrayRef)>) -> RecordBatch {
-        let (fields, arrays): (Vec<_>, Vec<_>) =
-            columns.into_iter().map(|(c, a)| (c.field(), a)).unzip();
+        let (fields, arrays): (Vec<_>, Vec<_>) = columns
+            .into_iter()
+            .map(|(c, a)| (c.field().with_data_type(a.data_type().clone()), a))
+            .unzip();
         RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).expect("columns of one length")
     }
 
@@ -149,16 +164,21 @@ mod tests {
         let schema = TableSchema::new(PartitionBy::Hour).with(&[known], 10).expect("one added");
         let text = Column::new("code", ColumnType::String, NameForm::Nested);
         let new = Column::new("over", ColumnType::Bool, NameForm::Literal);
-        let batch = batch(vec![
-            (text, Arc::new(StringArray::from(vec![Some("E1\""), None]))),
-            (new.clone(), Arc::new(BooleanArray::from(vec![None, Some(true)]))),
-        ]);
-        assert_eq!(proposals(&batch, &schema), vec![new]);
-        let conformed = conform(batch, &schema).expect("known types");
-        assert_eq!(conformed.num_columns(), 1);
-        let attributes = conformed[ATTRIBUTES].as_string::<i32>();
-        assert_eq!(attributes.value(0), r#"{"code":"E1\""}"#);
-        assert_eq!(attributes.value(1), r#"{".":["over"],"over":true}"#);
+        let texts = [Some("E1\""), None];
+        let in_full: ArrayRef = Arc::new(StringArray::from(texts.to_vec()));
+        let numbered: ArrayRef = Arc::new(DictionaryArray::<UInt16Type>::from_iter(texts));
+        for texts in [in_full, numbered] {
+            let batch = batch(vec![
+                (text.clone(), texts),
+                (new.clone(), Arc::new(BooleanArray::from(vec![None, Some(true)]))),
+            ]);
+            assert_eq!(proposals(&batch, &schema), vec![new.clone()]);
+            let conformed = conform(batch, &schema).expect("known types");
+            assert_eq!(conformed.num_columns(), 1);
+            let attributes = conformed[ATTRIBUTES].as_string::<i32>();
+            assert_eq!(attributes.value(0), r#"{"code":"E1\""}"#);
+            assert_eq!(attributes.value(1), r#"{".":["over"],"over":true}"#);
+        }
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! The columns of a batch while it is built: typed builders that are made when a field first has a
 //! value, and padded with nulls only when they get the next one.
 
+mod texts;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, Int64Array, Int64Builder, StringBuilder,
+    ArrayRef, BooleanBuilder, Float64Builder, Int64Array, Int64Builder, PrimitiveBuilder,
 };
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::{ArrowPrimitiveType, Field, SchemaRef};
 use loglake_model::{Column, ColumnType, NameForm, TableSchema};
 
+use self::texts::Texts;
 use crate::DecodeContext;
 use crate::json::INT_EXACT_MAX;
 
@@ -45,7 +48,7 @@ pub(crate) struct Displaced {
 }
 
 enum Values {
-    String(StringBuilder),
+    String(Texts),
     Int64(Int64Builder),
     Float64(Float64Builder),
     Bool(BooleanBuilder),
@@ -54,7 +57,7 @@ enum Values {
 impl Values {
     fn new(kind: ColumnType) -> Self {
         match kind {
-            ColumnType::String => Self::String(StringBuilder::new()),
+            ColumnType::String => Self::String(Texts::new()),
             ColumnType::Int64 => Self::Int64(Int64Builder::new()),
             ColumnType::Float64 => Self::Float64(Float64Builder::new()),
             ColumnType::Bool => Self::Bool(BooleanBuilder::new()),
@@ -69,20 +72,57 @@ impl Values {
             return;
         }
         match self {
-            Self::String(builder) => builder.append_nulls(missing),
+            Self::String(texts) => texts.append_nulls(missing),
             Self::Int64(builder) => builder.append_nulls(missing),
             Self::Float64(builder) => builder.append_nulls(missing),
             Self::Bool(builder) => builder.append_nulls(missing),
         }
     }
 
+    /// Makes room for the rows that are to come; decides how texts are kept.
+    fn settle(&mut self, growth: Growth) {
+        match self {
+            Self::String(texts) => texts.settle(growth),
+            Self::Int64(builder) => *builder = with_room(builder, growth),
+            Self::Float64(builder) => *builder = with_room(builder, growth),
+            Self::Bool(_) => {}
+        }
+    }
+
     fn finish(&mut self) -> ArrayRef {
         match self {
-            Self::String(builder) => Arc::new(builder.finish()),
+            Self::String(texts) => texts.finish(),
             Self::Int64(builder) => Arc::new(builder.finish()),
             Self::Float64(builder) => Arc::new(builder.finish()),
             Self::Bool(builder) => Arc::new(builder.finish()),
         }
+    }
+}
+
+fn with_room<T: ArrowPrimitiveType>(
+    builder: &mut PrimitiveBuilder<T>,
+    growth: Growth,
+) -> PrimitiveBuilder<T> {
+    let values = builder.finish();
+    let mut with_room = PrimitiveBuilder::with_capacity(growth.of(values.len()));
+    with_room.append_array(&values);
+    with_room
+}
+
+/// Of a batch: its rows so far, and about how many it is to have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Growth {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+}
+
+impl Growth {
+    /// What is so much of the rows so far, of all of them; with a little more, since memory that is a
+    /// little too small is doubled.
+    fn of(self, so_far: usize) -> usize {
+        let to = self.to.max(self.from) as u128;
+        let all = so_far as u128 * (to + to / 16) / self.from.max(1) as u128;
+        all as usize
     }
 }
 
@@ -192,7 +232,7 @@ impl<'c> Columns<'c> {
         column.values.pad(column.length, row);
         column.length = row + 1;
         match (&mut column.values, value) {
-            (Values::String(builder), Scalar::String(value)) => builder.append_value(value),
+            (Values::String(texts), Scalar::String(value)) => texts.append(value),
             (Values::Int64(builder), Scalar::Int(value)) => builder.append_value(value),
             (Values::Int64(builder), Scalar::Float(value)) => builder.append_value(value as i64),
             (Values::Float64(builder), Scalar::Float(value)) => builder.append_value(value),
@@ -203,12 +243,19 @@ impl<'c> Columns<'c> {
         true
     }
 
+    /// Makes room for the rows that are to come; decides how texts are kept.
+    pub(crate) fn settle(&mut self, growth: Growth) {
+        self.building.iter_mut().for_each(|column| column.values.settle(growth));
+    }
+
     /// The columns of `rows` rows.
     pub(crate) fn finish(mut self, rows: usize) -> Finished {
         let mut finished = Vec::with_capacity(self.building.len());
         for column in self.building.iter_mut().filter(|column| column.length > 0) {
             column.values.pad(column.length, rows);
-            finished.push((column.column.field(), column.values.finish()));
+            let values = column.values.finish();
+            let field = column.column.field().with_data_type(values.data_type().clone());
+            finished.push((field, values));
         }
         let displaced = self.displaced.into_iter();
         let displaced = displaced.map(|d| (self.building[d.column as usize].column.clone(), d));

@@ -1,6 +1,6 @@
 //! JSON records to batches: lines, whole bodies, and documents that come one by one.
 
-use crate::record::{BatchBuilder, too_long};
+use crate::record::{BatchBuilder, SETTLED_ROWS, too_long};
 use crate::{BodyReader, DecodeContext, Decoded, Encoding};
 
 /// NDJSON: one JSON object a line; blank lines are passed over, `\r\n` ends a line too, and a byte
@@ -22,6 +22,9 @@ pub fn decode_ndjson(block: &[u8], first_line: u64, context: &DecodeContext<'_>)
         if bytes.len() > max {
             batch.reject(line, too_long(bytes.len() as u64, max));
         } else if !bytes.trim_ascii_start().is_empty() {
+            if batch.rows() + 1 == SETTLED_ROWS {
+                batch.expect(SETTLED_ROWS * block.len() / end);
+            }
             // A carriage return at the end is white space to JSON.
             match text {
                 Some(text) => batch.json_text(line, &text[start..end]),
@@ -66,6 +69,8 @@ pub fn decode_documents<'d>(
     context: &DecodeContext<'_>,
 ) -> Decoded {
     let mut batch = BatchBuilder::new(context);
+    let documents = documents.into_iter();
+    batch.expect(documents.size_hint().0);
     for document in documents {
         batch.json_with(document.line, document.extra, document.source);
     }

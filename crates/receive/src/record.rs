@@ -14,7 +14,7 @@ use loglake_model::{ATTRIBUTES, Limits, NameForm, Rejection, TableSchema, Timest
 use std::sync::Arc;
 
 use crate::attributes::Attributes;
-use crate::columns::{Columns, Finished, batch_schema};
+use crate::columns::{Columns, Finished, Growth, batch_schema};
 use crate::fields::Fields;
 use crate::json::JsonError;
 use crate::keys::Keys;
@@ -25,6 +25,9 @@ use crate::{DecodeContext, Decoded};
 /// Nesting that is taken at most, whatever the limits say: reading is recursive, and readers of
 /// `attributes` stop at 128.
 const DEPTH_MAX: usize = 120;
+
+/// Rows after which the batch's columns are settled. Shorter batches are not worth it.
+pub(crate) const SETTLED_ROWS: usize = 2_048;
 
 /// Keys remembered at most between two records.
 const KEYS_MAX: usize = 16_384;
@@ -71,6 +74,8 @@ pub struct BatchBuilder<'c> {
     attributes: Attributes,
     micros: Vec<i64>,
     nanos: Vec<i16>,
+    /// How many there are to be, as far as it is known.
+    rows_expected: usize,
     rejections: Vec<Rejection>,
     /// The record that is being read: its number, from 1, and what it brought so far.
     record: u32,
@@ -94,6 +99,7 @@ impl<'c> BatchBuilder<'c> {
             attributes: Attributes::default(),
             micros: vec![],
             nanos: vec![],
+            rows_expected: 0,
             rejections: vec![],
             record: 0,
             fields_seen: 0,
@@ -102,6 +108,11 @@ impl<'c> BatchBuilder<'c> {
             scratch: String::new(),
             unescaped: String::new(),
         }
+    }
+
+    /// About so many records are to come in all: memory is taken for them once.
+    pub(crate) const fn expect(&mut self, rows: usize) {
+        self.rows_expected = rows;
     }
 
     /// Adds the record that is one JSON object, or its rejection; true when it is stored.
@@ -171,6 +182,14 @@ impl<'c> BatchBuilder<'c> {
         let batch = RecordBatch::try_new(schema, arrays.collect())
             .expect("every column has a value or null for each row, in its field's type");
         Decoded { batch, rejections: self.rejections }
+    }
+
+    fn settle(&mut self) {
+        let growth = Growth { from: SETTLED_ROWS, to: self.rows_expected };
+        self.columns.settle(growth);
+        let more = self.rows_expected.saturating_sub(SETTLED_ROWS);
+        self.micros.reserve(more);
+        self.nanos.reserve(more);
     }
 
     fn begin(&mut self) {

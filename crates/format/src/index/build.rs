@@ -30,6 +30,30 @@ pub(crate) struct IndexBuilder {
     short_numbers: ShortNumbers,
     /// The last text, folded.
     folded: Vec<u8>,
+    guesses: Guesses,
+}
+
+/// The numbers of the words of the last text in their order. Texts of one shape follow each other, and have
+/// mostly the same words at the same places.
+#[derive(Debug, Default)]
+struct Guesses {
+    numbers: Vec<usize>,
+    /// The place of the next word.
+    place: usize,
+}
+
+impl Guesses {
+    fn begin(&mut self) {
+        self.place = 0;
+    }
+
+    fn next(&mut self) -> &mut usize {
+        if self.place == self.numbers.len() {
+            self.numbers.push(0);
+        }
+        self.place += 1;
+        &mut self.numbers[self.place - 1]
+    }
 }
 
 impl IndexBuilder {
@@ -52,6 +76,7 @@ impl IndexBuilder {
             keys: vec![],
             short_numbers: ShortNumbers::new(),
             folded: vec![],
+            guesses: Guesses::default(),
         }
     }
 
@@ -93,6 +118,7 @@ impl IndexBuilder {
     fn add_text(&mut self, text: &str, row: u32) {
         self.folded.clear();
         fold_into(text, &mut self.folded);
+        self.guesses.begin();
         let page = self.page;
         // Where folding has changed characters, words are not where they are in the text.
         let as_written = self.folded.len() == text.len();
@@ -110,7 +136,8 @@ impl IndexBuilder {
                     true => Form::Word,
                     false => Form::Folded,
                 };
-                if !self.dictionary.add(&written[start..end], Seen { page, row, form }) {
+                let (seen, guess) = (Seen { page, row, form }, self.guesses.next());
+                if !self.dictionary.add(&written[start..end], seen, guess) {
                     self.keys.push(hash(word.text));
                 }
                 continue;
@@ -122,7 +149,8 @@ impl IndexBuilder {
             let form = if as_written { Form::Part } else { Form::Folded };
             for (_, stem) in stems(word.text).filter(|(stem, _)| is_kept_stem(stem)) {
                 let stem = &written[start + stem.start..start + stem.end];
-                self.dictionary.add(stem, Seen { page, row, form });
+                let (seen, guess) = (Seen { page, row, form }, self.guesses.next());
+                self.dictionary.add(stem, seen, guess);
             }
         }
     }

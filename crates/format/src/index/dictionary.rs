@@ -235,7 +235,7 @@ mod tests {
         let mut builder = DictionaryBuilder::new(TEXT_BYTES_MAX);
         for page in 0..pages {
             for (word, _) in words.iter().filter(|(_, at)| at.contains(&page)) {
-                assert!(builder.add(word.as_bytes(), seen(page)));
+                assert!(builder.add(word.as_bytes(), seen(page), &mut 0));
             }
         }
         Dictionary::decode(&builder.encode(pages, 1_000).unwrap()).unwrap()
@@ -292,15 +292,15 @@ mod tests {
     #[test]
     fn past_its_size_words_are_left_to_the_filters() {
         let mut builder = DictionaryBuilder::new(TEXT_BYTES_MAX);
-        assert!(!builder.add(&[b'a'; WORD_BYTES_MAX + 1], seen(2)));
+        assert!(!builder.add(&[b'a'; WORD_BYTES_MAX + 1], seen(2), &mut 0));
         let many = TEXT_BYTES_MAX / 9; // of eight letters each
         let word = |n: usize| {
             let digits = (0..8).map(|at| b'a' + (n >> (4 * at) & 15) as u8);
             digits.collect::<Vec<u8>>()
         };
-        assert!((0..many).all(|n| builder.add(&word(n), seen(0))));
-        assert!(!builder.add(&word(many + 1), seen(1)));
-        assert!(builder.add(&word(0), seen(3)));
+        assert!((0..many).all(|n| builder.add(&word(n), seen(0), &mut 0)));
+        assert!(!builder.add(&word(many + 1), seen(1), &mut 0));
+        assert!(builder.add(&word(0), seen(3), &mut 0));
         let decoded = Dictionary::decode(&builder.encode(4, 4).unwrap()).unwrap();
         assert_eq!(decoded.partial().iter().collect::<Vec<_>>(), [1, 2]);
         let known = Stem { text: word(0), begins: true, ends: true };
@@ -311,7 +311,7 @@ mod tests {
     fn wrong_bytes_are_an_error() {
         let good = {
             let mut builder = DictionaryBuilder::new(TEXT_BYTES_MAX);
-            builder.add(b"word", seen(0));
+            builder.add(b"word", seen(0), &mut 0);
             zstd::bulk::decompress(&builder.encode(1, 100).unwrap(), 1 << 20).unwrap()
         };
         for cut in 0..good.len() {

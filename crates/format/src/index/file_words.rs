@@ -66,7 +66,7 @@ mod tests {
     fn words(of: &[&str], text_bytes_max: usize) -> FileWords {
         let mut builder = DictionaryBuilder::new(text_bytes_max);
         for (page, word) in of.iter().enumerate() {
-            builder.add(word.as_bytes(), Seen { page, row: page as u32, form: Form::Word });
+            builder.add(word.as_bytes(), Seen { page, row: page as u32, form: Form::Word }, &mut 0);
         }
         let message = ("message", builder.encode_as_one_page().unwrap());
         FileWords::parse(&to_text(&[message], 1 << 20).unwrap()).unwrap()

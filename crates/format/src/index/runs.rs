@@ -1,9 +1,8 @@
 //! The runs of a file: rows of one service and level lie together, so a few numbers tell where.
 
-use arrow::array::{Array, StringArray};
 use serde::{Deserialize, Serialize};
 
-use crate::columns::text_at;
+use crate::texts::Texts;
 
 /// Runs of a file that are kept. With more, services are no few long runs.
 const RUNS_MAX: usize = 1_024;
@@ -23,12 +22,12 @@ pub(crate) struct RunsBuilder {
 
 impl RunsBuilder {
     /// Takes the next rows in.
-    pub(crate) fn add(&mut self, services: &StringArray, levels: &StringArray) {
-        for row in 0..services.len() {
+    pub(crate) fn add(&mut self, rows: usize, services: Texts<'_>, levels: Texts<'_>) {
+        for row in 0..rows {
             if self.too_many {
                 return;
             }
-            let (service, level) = (text_at(services, row), text_at(levels, row));
+            let (service, level) = (services.get(row), levels.get(row));
             match self.runs.last_mut() {
                 Some(Run(s, l, rows)) if s.as_deref() == service && l.as_deref() == level => {
                     *rows += 1;
@@ -56,6 +55,8 @@ impl RunsBuilder {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::{Array, StringArray};
+
     use super::*;
 
     #[test]
@@ -63,8 +64,12 @@ mod tests {
         let texts = |texts: &[Option<&str>]| StringArray::from(texts.to_vec());
         let mut runs = RunsBuilder::default();
         let (a, b) = (Some("a"), Some("b"));
-        runs.add(&texts(&[a, a, a]), &texts(&[a, a, b]));
-        runs.add(&texts(&[a, b, None, None]), &texts(&[b, b, b, None]));
+        let mut add = |services: &[Option<&str>], levels: &[Option<&str>]| {
+            let (services, levels) = (texts(services), texts(levels));
+            runs.add(services.len(), Texts::InFull(&services), Texts::InFull(&levels));
+        };
+        add(&[a, a, a], &[a, a, b]);
+        add(&[a, b, None, None], &[b, b, b, None]);
         let run = |service: Option<&str>, level: Option<&str>, rows| {
             Run(service.map(str::to_owned), level.map(str::to_owned), rows)
         };
@@ -76,11 +81,12 @@ mod tests {
     fn many_short_runs_are_not_kept() {
         let mut runs = RunsBuilder::default();
         let services = (0..RUNS_MAX + 1).map(|n| Some(n.to_string())).collect::<StringArray>();
-        runs.add(&services, &StringArray::new_null(services.len()));
+        let none = StringArray::new_null(services.len());
+        runs.add(services.len(), Texts::InFull(&services), Texts::InFull(&none));
         assert_eq!(runs.finish(), None);
         let mut runs = RunsBuilder::default();
         let long = StringArray::from(vec!["x".repeat(TEXT_BYTES_MAX + 1)]);
-        runs.add(&long, &StringArray::new_null(1));
+        runs.add(1, Texts::InFull(&long), Texts::InFull(&StringArray::new_null(1)));
         assert_eq!(runs.finish(), None);
     }
 }

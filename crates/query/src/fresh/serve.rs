@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
+use loglake_model::Column;
 use prost::Message;
 
 use super::selection::Selector;
@@ -96,7 +97,9 @@ fn common_schema(batches: &[RecordBatch], wanted: Option<&[String]>) -> SchemaRe
     for field in batches.iter().flat_map(|batch| batch.schema_ref().fields()) {
         let is_wanted = wanted.is_none_or(|names| names.contains(field.name()));
         if is_wanted && !fields.iter().any(|known| known.name() == field.name()) {
-            fields.push(Arc::clone(field));
+            // Some batches have texts in full, some with dictionaries.
+            let in_full = Column::of_field(field).map(|column| Arc::new(column.field()));
+            fields.push(in_full.unwrap_or_else(|| Arc::clone(field)));
         }
     }
     Arc::new(Schema::new(fields))

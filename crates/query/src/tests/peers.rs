@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Schema};
 use async_trait::async_trait;
 use loglake_model::{SegmentSeq, WriterId};
 use object_store::memory::InMemory;
@@ -99,6 +102,39 @@ async fn rows_come_from_the_memory_of_whoever_answers() {
     assert_eq!(integers(&lake.engine_with(Arc::new(cluster)), ALL).await, [0, 1, 2, 3, 4, 5, 6, 7]);
     let asked = peer.asked.lock();
     assert_eq!((asked.len(), asked[0].above), (1, Some(SegmentSeq(0))));
+}
+
+/// The batch as decoders make large ones: texts with a dictionary.
+fn with_dictionaries(batch: &RecordBatch) -> RecordBatch {
+    let numbered = DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8));
+    let columns = batch.schema_ref().fields().iter().zip(batch.columns());
+    let columns = columns.map(|(field, column)| match field.data_type() {
+        DataType::Utf8 => {
+            let field = field.as_ref().clone().with_data_type(numbered.clone());
+            (field, cast(column, &numbered).unwrap())
+        }
+        _ => (field.as_ref().clone(), Arc::clone(column)),
+    });
+    let (fields, columns): (Vec<_>, Vec<_>) = columns.unzip();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+#[tokio::test]
+async fn texts_come_with_dictionaries_and_in_full() {
+    let lake = SmallLake::empty(Arc::new(InMemory::new()), None);
+    let (logs, writer) = (lake.table("logs").await, writer_id(1));
+    lake.segments(&logs, writer, &[0..3, 3..6]).await;
+    let mut cluster = Cluster::default();
+    let peer = cluster.join(writer);
+    peer.memory.hold(logs.id(), SegmentSeq(0), with_dictionaries(&record_batch(0..3)));
+    peer.memory.hold(logs.id(), SegmentSeq(1), record_batch(3..6));
+    let engine = lake.engine_with(Arc::new(cluster));
+    let sql =
+        "select seq from logs where host in ('h1', 'h2') or \"http.path\" = '/login' order by seq";
+    let found = integers(&engine, sql).await;
+    *peer.fault.lock() = Some(FreshError::NotCurrent);
+    assert_eq!(integers(&engine, sql).await, found, "read from its segments");
+    assert_eq!(found, [1, 2, 3, 4, 5]);
 }
 
 #[tokio::test]

@@ -13,6 +13,8 @@ pub(super) struct LineBlocks {
     /// Lines not yet given, the last of them perhaps not whole; the number of the first.
     buffer: BlockBytes,
     first_line: u64,
+    /// Newlines in the buffer: counted as its bytes come, while the processor has them near.
+    newlines: u64,
     /// Up to here the buffer is known to hold no newline after the last whole line.
     searched: usize,
     /// Bytes of the line that is being dropped; its number is `first_line`.
@@ -29,6 +31,7 @@ impl LineBlocks {
             record_bytes_max,
             buffer: BlockBytes::default(),
             first_line: 1,
+            newlines: 0,
             searched: 0,
             dropping: None,
             rejections: vec![],
@@ -63,6 +66,7 @@ impl LineBlocks {
             self.end_dropping();
             bytes = &bytes[end + 1..];
         }
+        self.newlines += memchr::memchr_iter(b'\n', bytes).count() as u64;
         self.buffer.push(bytes);
         if self.buffer.len() >= self.block_bytes {
             self.cut();
@@ -93,10 +97,10 @@ impl LineBlocks {
     /// Gives the buffer as a block; `rest` is the new buffer.
     fn give(&mut self, rest: BlockBytes) {
         let bytes = std::mem::replace(&mut self.buffer, rest);
-        let lines = memchr::memchr_iter(b'\n', &bytes).count() as u64;
         let rejections = std::mem::take(&mut self.rejections);
         let first_line = self.first_line;
-        self.first_line += lines;
+        // What is left of the buffer, if anything, is of the line after them.
+        self.first_line += std::mem::take(&mut self.newlines);
         self.searched = 0;
         self.ready.push_back(Block { bytes, first_line, rejections });
     }

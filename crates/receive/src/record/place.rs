@@ -2,7 +2,7 @@
 
 use loglake_model::{NameForm, Timestamp};
 
-use super::{BatchBuilder, RecordError};
+use super::{BatchBuilder, RecordError, SETTLED_ROWS};
 use crate::aliases::Canonical;
 use crate::columns::{Columns, Scalar};
 use crate::fields::{FieldId, Fields, Target};
@@ -36,6 +36,9 @@ impl BatchBuilder<'_> {
                 self.place_members(&texts);
             }
             self.attributes.end_row(row);
+            if self.micros.len() == SETTLED_ROWS {
+                self.settle();
+            }
         }
         self.scratch = scratch;
         result.map(drop)

@@ -75,17 +75,20 @@ impl DictionaryBuilder {
     }
 
     /// Takes a word of letters in, as it is written; false when it belongs into the page's filter instead.
-    pub(in crate::index) fn add(&mut self, word: &[u8], seen: Seen) -> bool {
+    /// `guess` is a number that it may have, and has its own after.
+    pub(in crate::index) fn add(&mut self, word: &[u8], seen: Seen, guess: &mut usize) -> bool {
         let is_part = seen.form == Form::Part;
-        let hash = self.hasher.hash_one((word, is_part));
-        let number = match self.number(hash, word, is_part) {
-            Some(number) => number,
-            None if !self.has_room_for(word) => {
-                self.partial.insert(seen.page);
-                return false;
-            }
-            None => self.add_new(hash, word, is_part),
+        let number = match self.is_number(*guess, word, is_part) {
+            true => *guess,
+            false => match self.number_or_new(word, is_part) {
+                Some(number) => number,
+                None => {
+                    self.partial.insert(seen.page);
+                    return false;
+                }
+            },
         };
+        *guess = number;
         let known = &mut self.words[number];
         if known.last != seen.page as u32 {
             known.pages.insert(seen.page);
@@ -99,12 +102,23 @@ impl DictionaryBuilder {
         true
     }
 
+    /// `None` when there is no room for it.
+    fn number_or_new(&mut self, word: &[u8], is_part: bool) -> Option<usize> {
+        let hash = self.hasher.hash_one((word, is_part));
+        match self.number(hash, word, is_part) {
+            Some(number) => Some(number),
+            None => self.has_room_for(word).then(|| self.add_new(hash, word, is_part)),
+        }
+    }
+
     fn number(&self, hash: u64, word: &[u8], is_part: bool) -> Option<usize> {
-        let is_it = |number: &u32| {
-            let known = &self.words[*number as usize];
-            known.is_part == is_part && known.of(&self.text) == word
-        };
+        let is_it = |number: &u32| self.is_number(*number as usize, word, is_part);
         self.numbers.find(hash, is_it).map(|number| *number as usize)
+    }
+
+    fn is_number(&self, number: usize, word: &[u8], is_part: bool) -> bool {
+        let known = self.words.get(number);
+        known.is_some_and(|known| known.is_part == is_part && known.of(&self.text) == word)
     }
 
     /// With a line feed after each.
