@@ -55,9 +55,9 @@ impl Columns {
         let (mut string_bytes, mut row_bytes_max) = (0, 0);
         for (field, parts) in schema.fields().iter().zip(&mut parts) {
             fields.push(typed(field, parts)?);
-            let in_full = || parts.iter().flatten().filter_map(|part| part.as_string_opt::<i32>());
-            string_bytes += in_full().map(bytes_of).sum::<usize>();
-            row_bytes_max += in_full().map(longest_of).max().unwrap_or(0);
+            let texts = || parts.iter().flatten().filter_map(Texts::of);
+            string_bytes += texts().map(Texts::bytes_max).sum::<usize>();
+            row_bytes_max += texts().map(Texts::longest).max().unwrap_or(0);
         }
         let schema = Arc::new(Schema::new(fields));
         let rows = batches.iter().map(RecordBatch::num_rows).collect();
@@ -101,8 +101,7 @@ impl Columns {
     pub(crate) fn fit(&self, rows: &[Row], bytes_max: usize) -> bool {
         self.string_bytes <= bytes_max
             || self.row_bytes_max.saturating_mul(rows.len()) <= bytes_max
-            || self.parts.iter().map(|parts| string_bytes(&strings(parts), rows)).sum::<usize>()
-                <= bytes_max
+            || self.parts.iter().map(|parts| string_bytes(parts, rows)).sum::<usize>() <= bytes_max
     }
 
     /// The column's values of these rows, in their order.
@@ -145,20 +144,6 @@ fn typed(field: &FieldRef, parts: &mut [Option<ArrayRef>]) -> Result<FieldRef, F
     Ok(Arc::clone(field))
 }
 
-/// Bytes of the values that the array's offsets span.
-fn bytes_of(strings: &StringArray) -> usize {
-    let offsets = strings.value_offsets();
-    match (offsets.first(), offsets.last()) {
-        (Some(first), Some(last)) => (last - first) as usize,
-        _ => 0,
-    }
-}
-
-fn longest_of(strings: &StringArray) -> usize {
-    let lengths = strings.value_offsets().windows(2).map(|ends| (ends[1] - ends[0]) as usize);
-    lengths.max().unwrap_or(0)
-}
-
 fn strings(parts: &[Option<ArrayRef>]) -> Vec<Option<&StringArray>> {
     parts.iter().map(|part| part.as_ref().and_then(|p| p.as_string_opt::<i32>())).collect()
 }
@@ -167,11 +152,14 @@ fn string_at<'a>(parts: &[Option<&'a StringArray>], row: &Row) -> Option<&'a str
     Texts::InFull(parts[row.batch as usize]?).get(row.row as usize)
 }
 
-fn string_bytes(parts: &[Option<&StringArray>], rows: &[Row]) -> usize {
+/// Bytes of the texts of these rows, as many times as they are there.
+fn string_bytes(parts: &[Option<ArrayRef>], rows: &[Row]) -> usize {
+    let parts: Vec<_> = parts.iter().map(|part| part.as_ref().and_then(Texts::of)).collect();
     if parts.iter().all(Option::is_none) {
         return 0;
     }
-    rows.iter().filter_map(|row| string_at(parts, row)).map(str::len).sum()
+    let text = |row: &Row| parts[row.batch as usize]?.get(row.row as usize);
+    rows.iter().filter_map(text).map(str::len).sum()
 }
 
 fn gather_strings(parts: &[Option<&StringArray>], rows: &[Row]) -> StringArray {

@@ -196,9 +196,15 @@ impl FileInProgress {
         };
         let present = layouts.iter().map(|(name, _)| place(name));
         let present = present.collect::<Result<Vec<_>, FormatError>>()?;
-        // Without metadata, which belongs to the table.
-        let plain = present.iter().map(|(at, _)| all.field(*at));
-        let plain = plain.map(|f| Field::new(f.name(), f.data_type().clone(), f.is_nullable()));
+        // Without metadata, which belongs to the table. The writer keeps pages short only of texts in full.
+        let plain = present.iter().zip(layouts).map(|((at, _), (_, layout))| {
+            let (field, has_dictionary) = (all.field(*at), layout.dictionary.is_some());
+            let written = match field.data_type() {
+                DataType::Dictionary(_, in_full) if !has_dictionary => in_full.as_ref(),
+                as_it_comes => as_it_comes,
+            };
+            Field::new(field.name(), written.clone(), field.is_nullable())
+        });
         let schema = Arc::new(Schema::new(plain.collect::<Vec<_>>()));
         let options = ArrowWriterOptions::new()
             .with_properties(layout::properties(layouts, settings)?)
@@ -239,8 +245,9 @@ impl FileInProgress {
             return self.write(columns, second);
         }
         let watchers = self.bounds.iter_mut().zip(&mut self.indexes);
-        let arrays = self.present.iter().zip(watchers).map(|((at, name), (bounds, index))| {
-            let values = columns.gather(*at, rows)?;
+        let fields = self.present.iter().zip(self.schema.fields());
+        let arrays = fields.zip(watchers).map(|(((at, name), field), (bounds, index))| {
+            let values = converted(name, &columns.gather(*at, rows)?, field.data_type())?;
             bounds.add(name, &values);
             if let Some(index) = index {
                 index.add(&in_full(name, Arc::clone(&values))?);

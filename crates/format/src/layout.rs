@@ -21,7 +21,7 @@ use crate::index::IndexKind;
 use crate::{EncoderSettings, FormatError};
 
 /// A dictionary is read whole before the first page of its column, so it is kept short.
-const DICTIONARY_BYTES_MAX: usize = 1 << 20;
+pub(crate) const DICTIONARY_BYTES_MAX: usize = 1 << 20;
 /// A page decodes to about this at most, however long its values are: a query that wants one of them
 /// decodes them all. Of short ones `page_rows_max` are less.
 const PAGE_BYTES_MAX: usize = 128 << 10;

@@ -17,10 +17,11 @@ use proptest::collection::vec;
 use proptest::option::{of, weighted};
 use proptest::prelude::*;
 
+use crate::columns::Columns;
 use crate::encode::has_newest_apart;
 use crate::index::{INDEX_KEY, IndexDirectory, Run};
 use crate::merge::Sizes;
-use crate::order::{Group, shape_of};
+use crate::order::{Group, Row, shape_of};
 use crate::texts::numbered_type;
 use crate::{EncodedFile, EncoderSettings, FormatError, Merge, MergeStep, align, encode};
 
@@ -355,6 +356,20 @@ proptest! {
         let aligned = align(&batch, &table(PartitionBy::Hour).file_schema()).unwrap();
         prop_assert_eq!(aligned.schema(), table(PartitionBy::Hour).file_schema());
         prop_assert_eq!(records_of(&aligned), records_of(&batch));
+    }
+}
+
+#[test]
+fn texts_with_a_dictionary_count_as_often_as_they_are_there() {
+    let long = "x".repeat(1_000);
+    let records = (0..100).map(|n| (n, 0, BTreeMap::from([text(MESSAGE, &long)])));
+    let batch = batch_of(&records.collect::<Vec<_>>(), &[MESSAGE]);
+    for batch in [with_dictionaries(&batch, || true), batch] {
+        let schema = table(PartitionBy::Hour).file_schema();
+        let columns = Columns::new(std::slice::from_ref(&batch), schema).unwrap();
+        let rows: Vec<Row> = (0..100).map(|row| Row { row, ..Row::default() }).collect();
+        assert!(columns.fit(&rows, 100_000) && !columns.fit(&rows, 99_999));
+        assert!(columns.fit(&rows[..99], 99_999));
     }
 }
 

@@ -7,6 +7,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, UInt16Type};
 use hashbrown::HashMap;
 
+use crate::layout::DICTIONARY_BYTES_MAX;
+
 /// The texts of a column in one batch.
 #[derive(Clone, Copy)]
 pub(crate) enum Texts<'a> {
@@ -36,6 +38,24 @@ impl<'a> Texts<'a> {
             }
         }
     }
+
+    /// At most so many bytes of texts, as many times as they are there.
+    pub(crate) fn bytes_max(self) -> usize {
+        match self {
+            Self::InFull(texts) => texts
+                .value_offsets()
+                .last()
+                .map_or(0, |end| (end - texts.value_offsets()[0]) as usize),
+            Self::Numbered(numbers, _) => numbers.len().saturating_mul(self.longest()),
+        }
+    }
+
+    /// Bytes of its longest text.
+    pub(crate) fn longest(self) -> usize {
+        let (Self::InFull(texts) | Self::Numbered(_, texts)) = self;
+        let lengths = texts.value_offsets().windows(2).map(|ends| (ends[1] - ends[0]) as usize);
+        lengths.max().unwrap_or(0)
+    }
 }
 
 /// The type of numbered texts.
@@ -43,8 +63,8 @@ pub(crate) fn numbered_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8))
 }
 
-/// The batches' parts of a column under one dictionary, where most of its texts come with one; `None`
-/// where they are to be in full.
+/// The batches' parts of a column under one dictionary, where most of its texts come with one and it is
+/// short; `None` where they are to be in full.
 pub(crate) fn under_one_dictionary(
     parts: &[Option<ArrayRef>],
 ) -> Option<Vec<Option<DictionaryArray<UInt16Type>>>> {
@@ -62,7 +82,7 @@ pub(crate) fn under_one_dictionary(
         None => Some(None),
     };
     let parts: Vec<Option<ArrayRef>> = parts.iter().map(numbered).collect::<Option<_>>()?;
-    let entries = || parts.iter().flatten().map(|part| entries_of(part));
+    let entries = || parts.iter().flatten().map(entries_of);
     let mut numbers: HashMap<&str, u16> = HashMap::new();
     for entry in entries().flatten() {
         let next = u16::try_from(numbers.len()).ok()?;
@@ -70,6 +90,10 @@ pub(crate) fn under_one_dictionary(
     }
     let mut in_order = vec![""; numbers.len()];
     numbers.iter().for_each(|(entry, number)| in_order[usize::from(*number)] = entry);
+    // The writer's own must not outgrow its bound: it has 4 bytes more for each.
+    if in_order.iter().map(|entry| entry.len() + 4).sum::<usize>() > DICTIONARY_BYTES_MAX {
+        return None;
+    }
     let dictionary: ArrayRef = Arc::new(StringArray::from(in_order));
     let renumbered = |part: &Option<ArrayRef>| {
         let part = part.as_ref()?;

@@ -52,7 +52,8 @@ pub struct DecodeContext<'a> {
 /// What became of the bytes.
 #[derive(Clone, Debug)]
 pub struct Decoded {
-    /// `timestamp`, `nanos`, then any columns, known and new, `attributes` if any; rows in order.
+    /// `timestamp`, `nanos`, then any columns, known and new, `attributes` if any; rows in order. Of many rows a
+    /// column of texts that repeat comes with a dictionary.
     pub batch: RecordBatch,
     /// The rows' line numbers are all lines but these.
     pub rejections: Vec<Rejection>,

@@ -19,7 +19,7 @@ const RECENT: usize = 1_024;
 
 pub(super) enum Texts {
     InFull(StringBuilder),
-    Numbered(Numbered),
+    Numbered(Box<Numbered>),
 }
 
 impl Texts {
@@ -52,7 +52,7 @@ impl Texts {
         let Self::InFull(builder) = self else { return };
         let texts = builder.finish();
         *self = match few_differ(&texts) {
-            true => Self::Numbered(Numbered::of(&texts, growth)),
+            true => Self::Numbered(Box::new(Numbered::of(&texts, growth))),
             false => {
                 let bytes = growth.of(texts.value_data().len());
                 let mut in_full = StringBuilder::with_capacity(growth.of(texts.len()), bytes);
