@@ -129,6 +129,11 @@ pub(crate) fn layouts<'a>(
     layouts.collect()
 }
 
+fn texts<'a>(batch: &'a RecordBatch, column: &str) -> Result<Texts<'a>, FormatError> {
+    let missing = || FormatError::MissingColumn { column: column.to_owned() };
+    batch.column_by_name(column).and_then(Texts::of).ok_or_else(missing)
+}
+
 /// The values without a dictionary.
 fn in_full(name: &str, values: ArrayRef) -> Result<ArrayRef, FormatError> {
     match values.data_type() {
@@ -256,10 +261,7 @@ impl FileInProgress {
         });
         let arrays = arrays.collect::<Result<Vec<_>, FormatError>>()?;
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)?;
-        if let [Some(services), Some(levels)] = [SERVICE, LEVEL].map(|name| Texts::of(&batch[name]))
-        {
-            self.runs.add(rows.len(), services, levels);
-        }
+        self.runs.add(rows.len(), texts(&batch, SERVICE)?, texts(&batch, LEVEL)?);
         self.rows += rows.len();
         Ok(self.writer.write(&batch)?)
     }
