@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use loglake_model::{
@@ -116,9 +116,9 @@ pub(crate) fn layouts<'a>(
     let layouts = present.iter().map(|(at, name)| {
         let values = in_full(name, columns.gather(*at, sample)?)?;
         let layout = layout::decide(name, &values, in_row_group);
-        let full = values.len() - values.null_count();
-        let count = full.saturating_mul(row_count) / values.len().max(1);
-        let layout = layout.in_file_of(present.len(), count);
+        let in_file = |in_sample: usize| in_sample.saturating_mul(row_count) / values.len().max(1);
+        let count = in_file(values.len() - values.null_count());
+        let layout = layout.in_file_of(present.len(), count, in_file(text_bytes(&values)));
         // Sentences always get shorter.
         if trial.is_empty() || [MESSAGE, ATTRIBUTES].contains(name) {
             return Ok((*name, layout));
@@ -132,6 +132,11 @@ pub(crate) fn layouts<'a>(
 fn texts<'a>(batch: &'a RecordBatch, column: &str) -> Result<Texts<'a>, FormatError> {
     let missing = || FormatError::MissingColumn { column: column.to_owned() };
     batch.column_by_name(column).and_then(Texts::of).ok_or_else(missing)
+}
+
+/// Of a column that was just gathered; nothing where it has no texts.
+fn text_bytes(values: &ArrayRef) -> usize {
+    values.as_string_opt::<i32>().map_or(0, |texts| texts.value_data().len())
 }
 
 /// The values without a dictionary.
@@ -215,12 +220,16 @@ impl FileInProgress {
             .with_properties(layout::properties(layouts, settings)?)
             // Types are what Parquet says: other readers need no Arrow schema, and ours has its own.
             .with_skip_arrow_metadata(true);
-        let index = |kind| IndexBuilder::new(kind, settings.page_rows_max);
+        let index = |layout: &ColumnLayout| {
+            let new =
+                |kind| IndexBuilder::new(kind, layout.words_bytes_max, settings.page_rows_max);
+            layout.index.map(new)
+        };
         Ok(Self {
             writer: ArrowWriter::try_new_with_options(vec![], Arc::clone(&schema), options)?,
             schema,
             bounds: present.iter().map(|_| Bounds::default()).collect(),
-            indexes: layouts.iter().map(|(_, layout)| layout.index.map(index)).collect(),
+            indexes: layouts.iter().map(|(_, layout)| index(layout)).collect(),
             runs: RunsBuilder::default(),
             present,
             rows: 0,

@@ -37,6 +37,7 @@ mod text;
 mod wanted;
 
 pub(crate) use build::{IndexBuilder, write};
+pub(crate) use dictionary::words_bytes_max;
 pub use dictionary::{Dictionary, Found};
 pub use directory::{ColumnIndex, INDEX_KEY, IndexDirectory, Section};
 pub use file_words::FileWords;

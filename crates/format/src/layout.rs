@@ -17,7 +17,7 @@ use parquet::file::properties::{
 };
 use parquet::schema::types::ColumnPath;
 
-use crate::index::IndexKind;
+use crate::index::{IndexKind, words_bytes_max};
 use crate::{EncoderSettings, FormatError};
 
 /// A dictionary is read whole before the first page of its column, so it is kept short.
@@ -56,6 +56,8 @@ pub(crate) struct ColumnLayout {
     pub(crate) encoding: Option<Encoding>,
     pub(crate) page_statistics: bool,
     pub(crate) index: Option<IndexKind>,
+    /// Bytes of different words that the index has at most.
+    pub(crate) words_bytes_max: usize,
     pub(crate) is_compressed: bool,
 }
 
@@ -66,11 +68,14 @@ const MANY_COLUMNS: usize = 100;
 const PACKED_VALUES_MIN: usize = 64 << 10;
 
 impl ColumnLayout {
-    /// This layout in a file of `columns` columns, where the column has about `values` values.
-    pub(crate) fn in_file_of(self, columns: usize, values: usize) -> Self {
-        match columns > MANY_COLUMNS && values < PACKED_VALUES_MIN {
-            true => Self { encoding: Some(Encoding::PLAIN), ..self },
-            false => self,
+    /// This layout in a file of `columns` columns, where the column has about `values` values, which are
+    /// `text_bytes` if they are texts.
+    pub(crate) fn in_file_of(self, columns: usize, values: usize, text_bytes: usize) -> Self {
+        let is_packed = columns <= MANY_COLUMNS || values >= PACKED_VALUES_MIN;
+        Self {
+            encoding: if is_packed { self.encoding } else { Some(Encoding::PLAIN) },
+            words_bytes_max: words_bytes_max(text_bytes),
+            ..self
         }
     }
 
@@ -131,6 +136,7 @@ pub(crate) fn decide(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout
         encoding: Some(encoding),
         page_statistics: true,
         index: None,
+        words_bytes_max: words_bytes_max(0),
         is_compressed: true,
     };
     match (name, sample.data_type()) {
@@ -214,6 +220,7 @@ fn decide_text(name: &str, sample: &ArrayRef, rows: usize) -> ColumnLayout {
         page_statistics: known
             || !(prose || looks_like_ids || profile.value_bytes > PAGE_STATISTICS_BYTES_MAX),
         index,
+        words_bytes_max: words_bytes_max(0),
         is_compressed: true,
     }
 }
@@ -423,8 +430,19 @@ mod tests {
         let numbers: ArrayRef = Arc::new(arrow::array::Int64Array::from_iter_values(0..1000));
         let layout = decide("n", &numbers, 1000);
         assert_eq!(layout.encoding, Some(Encoding::DELTA_BINARY_PACKED));
-        assert_eq!(layout.in_file_of(20, 1000), layout);
-        assert_eq!(layout.in_file_of(1000, 1_000_000), layout);
-        assert_eq!(layout.in_file_of(1000, 1000).encoding, Some(Encoding::PLAIN));
+        assert_eq!(layout.in_file_of(20, 1000, 0), layout);
+        assert_eq!(layout.in_file_of(1000, 1_000_000, 0), layout);
+        assert_eq!(layout.in_file_of(1000, 1000, 0).encoding, Some(Encoding::PLAIN));
+    }
+
+    #[test]
+    fn long_texts_may_have_more_different_words() {
+        let texts = text((0..1000).map(|n| format!("a text of {n} words, and some more of it")));
+        let known = |text_bytes| {
+            decide(MESSAGE, &texts, 1000).in_file_of(20, 1000, text_bytes).words_bytes_max
+        };
+        assert_eq!(known(1 << 20), 256 << 10);
+        assert_eq!(known(16 << 20), 512 << 10);
+        assert_eq!(known(1 << 30), 1 << 20);
     }
 }

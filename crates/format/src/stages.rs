@@ -1,10 +1,10 @@
 //! The stages of the encoder one by one, for its benchmarks.
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use loglake_model::TableSchema;
 
 use crate::columns::Columns;
-use crate::index::{IndexBuilder, IndexKind};
+use crate::index::{IndexBuilder, IndexKind, words_bytes_max};
 use crate::order::order;
 use crate::{EncoderSettings, FormatError};
 
@@ -23,7 +23,8 @@ pub fn sort(batches: &[RecordBatch], schema: &TableSchema) -> Result<usize, Form
 /// # Errors
 /// As [`crate::encode`].
 pub fn index_words(texts: &ArrayRef, page_rows: usize) -> Result<usize, FormatError> {
-    let mut index = IndexBuilder::new(IndexKind::Words, page_rows);
+    let words_bytes_max = words_bytes_max(texts.as_string::<i32>().value_data().len());
+    let mut index = IndexBuilder::new(IndexKind::Words, words_bytes_max, page_rows);
     index.add(texts);
     index.bytes()
 }

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
 
-use super::dictionary::{DictionaryBuilder, Form, Seen, TEXT_BYTES_MAX};
+use super::dictionary::{DictionaryBuilder, Form, Seen};
 use super::directory::{ColumnIndex, INDEX_KEY, IndexDirectory, Section};
 use super::filters::FiltersBuilder;
 use super::numbers::ShortNumbers;
@@ -57,21 +57,14 @@ impl Guesses {
 }
 
 impl IndexBuilder {
-    pub(crate) fn new(kind: IndexKind, page_rows: usize) -> Self {
-        Self::with_dictionary_of(TEXT_BYTES_MAX, kind, page_rows)
-    }
-
-    pub(super) fn with_dictionary_of(
-        text_bytes_max: usize,
-        kind: IndexKind,
-        page_rows: usize,
-    ) -> Self {
+    /// Of so many bytes of different words at most.
+    pub(crate) fn new(kind: IndexKind, words_bytes_max: usize, page_rows: usize) -> Self {
         Self {
             kind,
             page_rows,
             page: 0,
             rows_in_page: 0,
-            dictionary: DictionaryBuilder::new(text_bytes_max),
+            dictionary: DictionaryBuilder::new(words_bytes_max),
             filters: FiltersBuilder::default(),
             keys: vec![],
             short_numbers: ShortNumbers::new(),
@@ -178,7 +171,7 @@ impl IndexBuilder {
             IndexKind::Words => {
                 let words = self.dictionary.encode_as_one_page()?;
                 let rows = self.page * self.page_rows;
-                (Some(self.dictionary.encode(self.page, rows)?), Some(words))
+                (Some(self.dictionary.encode(self.page, rows)?), words)
             }
             IndexKind::Values => (None, None),
         };
@@ -190,7 +183,7 @@ impl IndexBuilder {
 /// The bytes of a column's index.
 pub(super) struct Parts {
     pub(super) dictionary: Option<Vec<u8>>,
-    /// The dictionary as of one page.
+    /// The dictionary as of one page, if it has all words.
     pub(super) words: Option<Vec<u8>>,
     pub(super) filters: Option<Vec<u8>>,
 }

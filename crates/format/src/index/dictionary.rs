@@ -5,6 +5,7 @@
 mod builder;
 
 use std::io::Read;
+use std::ops::RangeInclusive;
 
 use bytes::Buf;
 use memchr::memmem;
@@ -15,9 +16,11 @@ use super::postings::Postings;
 use super::rows::Rows;
 use crate::FormatError;
 
-/// Bytes of the words of one dictionary. Texts with more different ones are made of ids without
-/// digits; those that come later go to the filters.
-pub(super) const TEXT_BYTES_MAX: usize = 256 << 10;
+/// Bytes of the words of one dictionary at most, of short files and of long ones. Texts with more different
+/// words are made of ids without digits; those that come later go to the filters.
+const WORDS_BYTES: RangeInclusive<usize> = 256 << 10..=1 << 20;
+/// Between those: bytes of texts for each byte of their words.
+const WORDS_SHARE: usize = 32;
 /// Longer words go to the filters.
 const WORD_BYTES_MAX: usize = 64;
 
@@ -25,6 +28,11 @@ const ZSTD_LEVEL: i32 = 3;
 /// Of a decoded section: 128 Ki words at most, over a million pages.
 const DECODED_BYTES_MAX: u64 = 1 << 30;
 const PARTER: u8 = b'\n';
+
+/// The bytes that the different words of texts may have that are so long together.
+pub(crate) fn words_bytes_max(text_bytes: usize) -> usize {
+    (text_bytes / WORDS_SHARE).clamp(*WORDS_BYTES.start(), *WORDS_BYTES.end())
+}
 
 /// Words of letters and the pages and rows that they are in.
 #[derive(Debug)]
@@ -232,7 +240,7 @@ mod tests {
     }
 
     fn dictionary(words: &[(&str, &[usize])], pages: usize) -> Dictionary {
-        let mut builder = DictionaryBuilder::new(TEXT_BYTES_MAX);
+        let mut builder = DictionaryBuilder::new(*WORDS_BYTES.start());
         for page in 0..pages {
             for (word, _) in words.iter().filter(|(_, at)| at.contains(&page)) {
                 assert!(builder.add(word.as_bytes(), seen(page), &mut 0));
@@ -291,9 +299,9 @@ mod tests {
 
     #[test]
     fn past_its_size_words_are_left_to_the_filters() {
-        let mut builder = DictionaryBuilder::new(TEXT_BYTES_MAX);
+        let mut builder = DictionaryBuilder::new(*WORDS_BYTES.start());
         assert!(!builder.add(&[b'a'; WORD_BYTES_MAX + 1], seen(2), &mut 0));
-        let many = TEXT_BYTES_MAX / 9; // of eight letters each
+        let many = *WORDS_BYTES.start() / 9; // of eight letters each
         let word = |n: usize| {
             let digits = (0..8).map(|at| b'a' + (n >> (4 * at) & 15) as u8);
             digits.collect::<Vec<u8>>()
@@ -310,7 +318,7 @@ mod tests {
     #[test]
     fn wrong_bytes_are_an_error() {
         let good = {
-            let mut builder = DictionaryBuilder::new(TEXT_BYTES_MAX);
+            let mut builder = DictionaryBuilder::new(*WORDS_BYTES.start());
             builder.add(b"word", seen(0), &mut 0);
             zstd::bulk::decompress(&builder.encode(1, 100).unwrap(), 1 << 20).unwrap()
         };

@@ -59,17 +59,21 @@ pub(super) fn to_text(dictionaries: &[(&str, Vec<u8>)], file_bytes: usize) -> Op
 
 #[cfg(test)]
 mod tests {
-    use super::super::dictionary::{DictionaryBuilder, Form, Seen, TEXT_BYTES_MAX};
+    use super::super::dictionary::{DictionaryBuilder, Form, Seen, words_bytes_max};
     use super::super::needle::Needle;
     use super::*;
 
-    fn words(of: &[&str], text_bytes_max: usize) -> FileWords {
-        let mut builder = DictionaryBuilder::new(text_bytes_max);
+    fn builder(of: &[&str], words_bytes_max: usize) -> DictionaryBuilder {
+        let mut builder = DictionaryBuilder::new(words_bytes_max);
         for (page, word) in of.iter().enumerate() {
             builder.add(word.as_bytes(), Seen { page, row: page as u32, form: Form::Word }, &mut 0);
         }
-        let message = ("message", builder.encode_as_one_page().unwrap());
-        FileWords::parse(&to_text(&[message], 1 << 20).unwrap()).unwrap()
+        builder
+    }
+
+    fn words(of: &[&str]) -> FileWords {
+        let all = builder(of, words_bytes_max(0)).encode_as_one_page().unwrap();
+        FileWords::parse(&to_text(&[("message", all.unwrap())], 1 << 20).unwrap()).unwrap()
     }
 
     fn may_have(words: &FileWords, column: &str, part: &str) -> bool {
@@ -79,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_file_may_have_the_words_of_any_of_its_pages_and_no_other() {
-        let words = words(&["error", "disk", "disk"], TEXT_BYTES_MAX);
+        let words = words(&["error", "disk", "disk"]);
         assert!(may_have(&words, "message", "rror"));
         assert!(may_have(&words, "message", "full disk") == may_have(&words, "message", "full"));
         assert!(!may_have(&words, "message", "quetzal"));
@@ -88,8 +92,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dictionary_had_no_room_for_may_be_there() {
-        assert!(may_have(&words(&["error", "disk"], 6), "message", "quetzal"));
+    fn there_are_none_where_the_dictionary_had_no_room_for_a_word() {
+        let of = |bytes| builder(&["error", "disk"], bytes).encode_as_one_page().unwrap();
+        assert!(of(6).is_none());
+        assert!(of(60).is_some());
     }
 
     #[test]

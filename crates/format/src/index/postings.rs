@@ -8,9 +8,9 @@
 use super::rows::Rows;
 
 /// Runs of one word that are kept at first.
-const RUNS_MAX: usize = 4_096;
-/// Runs of all words that are kept: 8 MiB.
-const RUNS_OF_ALL_MAX: usize = 1 << 20;
+const RUNS_MAX: u32 = 4_096;
+/// Runs of all words that are kept: 6 MiB, and at most twice as much before it is looked for what to let go.
+const RUNS_OF_ALL_MAX: usize = 1 << 19;
 /// Bytes that the postings of a dictionary take at most, before compression, a row of the file.
 const BYTES_PER_ROW: f64 = 0.25;
 /// The same of small files.
@@ -21,54 +21,88 @@ pub(super) fn room(rows: usize) -> usize {
     ((rows as f64 * BYTES_PER_ROW) as usize).max(BYTES_MIN)
 }
 
-/// The rows of the words of a dictionary, by the words' numbers, while its texts come.
-#[derive(Debug)]
-pub(super) struct PostingsBuilder {
-    words: Vec<Option<Vec<Run>>>,
-    runs_max: usize,
-    runs: usize,
+/// What is known of the rows of one word while texts come: its last run, which may go on. Those before it are
+/// with the [`PostingsBuilder`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct WordRuns {
+    last: Run,
+    count: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Rows that follow each other.
+#[derive(Clone, Copy, Debug, Default)]
 struct Run {
     start: u32,
     end: u32,
 }
 
+impl WordRuns {
+    /// The count of a word of which no rows are to be known.
+    const FORGOTTEN: u32 = u32::MAX;
+
+    pub(super) const fn forget(&mut self) {
+        self.count = Self::FORGOTTEN;
+    }
+
+    const fn are_known(self) -> bool {
+        self.count != Self::FORGOTTEN
+    }
+}
+
+/// The rows of the words of a dictionary while its texts come: runs that are over, in the order of their ends.
+/// A word that comes touches nothing but its own [`WordRuns`], most of the time.
+#[derive(Debug)]
+pub(super) struct PostingsBuilder {
+    ended: Vec<(u32, Run)>,
+    runs_max: u32,
+}
+
 impl Default for PostingsBuilder {
     fn default() -> Self {
-        Self { words: vec![], runs_max: RUNS_MAX, runs: 0 }
+        Self { ended: vec![], runs_max: RUNS_MAX }
     }
 }
 
 impl PostingsBuilder {
-    /// The word of this number, the next one if it is new, is in this row, which is the last one so far.
-    pub(super) fn add(&mut self, word: usize, row: u32) {
-        if word == self.words.len() {
-            self.words.push(Some(vec![]));
+    /// The word of this number is in this row, which is the last one so far. True when there are so many runs
+    /// now that [`Self::let_go`] is due.
+    pub(super) fn add(&mut self, number: u32, word: &mut WordRuns, row: u32) -> bool {
+        let WordRuns { last, count } = word;
+        if *count == WordRuns::FORGOTTEN || (*count > 0 && last.end > row) {
+            return false;
         }
-        let Some(runs) = &mut self.words[word] else { return };
-        match runs.last_mut() {
-            Some(last) if last.end > row => return,
-            Some(last) if last.end == row => {
-                last.end += 1;
-                return;
-            }
-            _ => runs.push(Run { start: row, end: row + 1 }),
+        if *count > 0 && last.end == row {
+            last.end += 1;
+            return false;
         }
-        self.runs += 1;
-        if runs.len() > self.runs_max {
-            self.forget(word);
+        if *count > 0 {
+            self.ended.push((number, *last));
         }
-        while self.runs > RUNS_OF_ALL_MAX {
-            self.runs_max /= 2;
-            self.let_go();
+        *last = Run { start: row, end: row + 1 };
+        *count += 1;
+        if *count > self.runs_max {
+            word.forget();
         }
+        self.ended.len() >= 2 * RUNS_OF_ALL_MAX
     }
 
-    /// No rows of this word are to be known.
-    pub(super) fn forget(&mut self, word: usize) {
-        self.runs -= self.words[word].take().map_or(0, |runs| runs.len());
+    /// Lets go of the runs of words that are forgotten, and while there are too many, of those that have most.
+    /// `words`: by their numbers.
+    pub(super) fn let_go(&mut self, words: &mut [impl AsMut<WordRuns>]) {
+        loop {
+            let runs_max = self.runs_max;
+            self.ended.retain(|(number, _)| {
+                let word = words[*number as usize].as_mut();
+                if word.count > runs_max {
+                    word.forget();
+                }
+                word.are_known()
+            });
+            if self.ended.len() <= RUNS_OF_ALL_MAX {
+                return;
+            }
+            self.runs_max /= 2;
+        }
     }
 
     /// The bytes of so many words of which no rows are known.
@@ -76,19 +110,16 @@ impl PostingsBuilder {
         vec![NOT_KNOWN; words]
     }
 
-    /// Lets the words go that have more runs than may be.
-    fn let_go(&mut self) {
-        for word in &mut self.words {
-            if let Some(runs) = word.take_if(|runs| runs.len() > self.runs_max) {
-                self.runs -= runs.len();
-            }
-        }
-    }
-
-    /// The bytes of the words in an order, with the rows of those that fit into so many bytes.
-    pub(super) fn encode(&self, order: &[u32], mut room: usize) -> Vec<u8> {
-        let encoded: Vec<Vec<u8>> =
-            self.words.iter().map(|runs| of_word(runs.as_deref())).collect();
+    /// The bytes of the words in an order, with the rows of those that fit into so many bytes. `words`: by
+    /// their numbers.
+    pub(super) fn encode(
+        &self,
+        words: &[impl AsRef<WordRuns>],
+        order: &[u32],
+        mut room: usize,
+    ) -> Vec<u8> {
+        let words: Vec<WordRuns> = words.iter().map(|word| *word.as_ref()).collect();
+        let encoded = self.encoded(&words);
         let mut cheapest: Vec<usize> = (0..encoded.len()).collect();
         cheapest.sort_by_key(|word| (encoded[*word].len(), *word));
         let mut fits = vec![false; encoded.len()];
@@ -106,22 +137,30 @@ impl PostingsBuilder {
         }
         out
     }
+
+    /// The bytes of each word.
+    fn encoded(&self, words: &[WordRuns]) -> Vec<Vec<u8>> {
+        let mut encoded: Vec<Vec<u8>> = vec![vec![]; words.len()];
+        for (word, out) in words.iter().zip(&mut encoded) {
+            let runs = if word.are_known() { word.count + 1 } else { u32::from(NOT_KNOWN) };
+            put(out, runs);
+        }
+        let mut ends = vec![0_u32; words.len()];
+        let last = (0..).zip(words).filter(|(_, word)| word.count > 0);
+        let last = last.map(|(number, word)| (number, word.last));
+        for (number, run) in self.ended.iter().copied().chain(last) {
+            let number = number as usize;
+            if words[number].are_known() {
+                put(&mut encoded[number], run.start - ends[number]);
+                put(&mut encoded[number], run.end - run.start - 1);
+                ends[number] = run.end;
+            }
+        }
+        encoded
+    }
 }
 
 const NOT_KNOWN: u8 = 0;
-
-fn of_word(runs: Option<&[Run]>) -> Vec<u8> {
-    let Some(runs) = runs else { return vec![NOT_KNOWN] };
-    let mut out = vec![];
-    put(&mut out, runs.len() as u32 + 1);
-    let mut end = 0;
-    for run in runs {
-        put(&mut out, run.start - end);
-        put(&mut out, run.end - run.start - 1);
-        end = run.end;
-    }
-    out
-}
 
 /// The rows of the words of a dictionary.
 #[derive(Debug)]
@@ -198,13 +237,49 @@ mod tests {
         Some(postings.rows(word)?.ranges().iter().cloned().flatten().collect())
     }
 
+    #[derive(Clone, Default)]
+    struct Word(WordRuns);
+
+    impl AsRef<WordRuns> for Word {
+        fn as_ref(&self) -> &WordRuns {
+            &self.0
+        }
+    }
+
+    impl AsMut<WordRuns> for Word {
+        fn as_mut(&mut self) -> &mut WordRuns {
+            &mut self.0
+        }
+    }
+
+    /// Words by number, as a dictionary has them.
+    #[derive(Default)]
+    struct Words {
+        builder: PostingsBuilder,
+        words: Vec<Word>,
+    }
+
+    impl Words {
+        fn add(&mut self, number: usize, row: u32) {
+            self.words.resize(self.words.len().max(number + 1), Word::default());
+            if self.builder.add(number as u32, self.words[number].as_mut(), row) {
+                self.builder.let_go(&mut self.words);
+            }
+        }
+
+        /// In a file of so many rows.
+        fn encode(&self, order: &[u32], rows: usize) -> Vec<u8> {
+            self.builder.encode(&self.words, order, room(rows))
+        }
+    }
+
     #[test]
     fn rows_there_and_back_in_the_order_of_the_dictionary() {
-        let mut builder = PostingsBuilder::default();
+        let mut words = Words::default();
         for (word, row) in [(0, 3), (0, 3), (1, 3), (0, 4), (1, 300), (0, 1_000)] {
-            builder.add(word, row);
+            words.add(word, row);
         }
-        let bytes = builder.encode(&[1, 0], 2_000);
+        let bytes = words.encode(&[1, 0], 2_000);
         let postings = Postings::decode(&bytes, 2).unwrap();
         assert_eq!(rows(&postings, 0).unwrap(), [3, 300]);
         assert_eq!(rows(&postings, 1).unwrap(), [3, 4, 1_000]);
@@ -216,37 +291,50 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_is_everywhere_and_nowhere_long_is_let_go() {
-        let mut builder = PostingsBuilder::default();
-        for row in 0..=RUNS_MAX as u32 {
-            builder.add(0, 2 * row);
+    fn the_rows_of_a_word_that_is_everywhere_and_nowhere_long_and_of_a_forgotten_one_are_not_known()
+    {
+        let mut words = Words::default();
+        for row in 0..=RUNS_MAX {
+            words.add(0, 2 * row);
+            words.add(1, row);
+            words.add(2, row);
         }
-        let bytes = builder.encode(&[0], 1 << 20);
-        assert!(Postings::decode(&bytes, 1).unwrap().rows(0).is_none());
-        assert_eq!(builder.runs, 0);
+        words.words[2].as_mut().forget();
+        words.add(2, RUNS_MAX + 7);
+        let postings = Postings::decode(&words.encode(&[0, 1, 2], 1 << 20), 3).unwrap();
+        assert_eq!(rows(&postings, 0), None);
+        assert_eq!(rows(&postings, 1).unwrap().len(), RUNS_MAX as usize + 1);
+        assert_eq!(rows(&postings, 2), None);
     }
 
     #[test]
     fn the_shortest_are_kept_while_they_fit() {
-        let mut builder = PostingsBuilder::default();
-        for row in 0..16 {
-            builder.add(0, 2 * row);
+        let mut words = Words::default();
+        for row in 0..2_048 {
+            words.add(0, 2 * row);
             if row < 2 {
-                builder.add(1, 2 * row);
+                words.add(1, 2 * row);
             }
         }
-        let postings = Postings::decode(&builder.encode(&[0, 1], 8), 2).unwrap();
+        let postings = Postings::decode(&words.encode(&[0, 1], 8), 2).unwrap();
         assert_eq!((rows(&postings, 0), rows(&postings, 1)), (None, Some(vec![0, 2])));
     }
 
     #[test]
-    fn the_runs_of_all_words_are_bounded() {
-        let mut builder = PostingsBuilder::default();
-        let words = RUNS_OF_ALL_MAX / RUNS_MAX + 2;
-        for row in 0..RUNS_MAX as u32 {
-            (0..words).for_each(|word| builder.add(word, 2 * row));
+    fn the_runs_of_all_words_are_bounded_and_those_of_the_rarest_stay() {
+        let mut words = Words::default();
+        let many = 2 * RUNS_OF_ALL_MAX / RUNS_MAX as usize + 9;
+        for row in 0..RUNS_MAX {
+            (0..many).for_each(|word| words.add(word, 2 * row));
+            if row < 3 {
+                words.add(many, 2 * row);
+            }
+            assert!(words.builder.ended.len() < 2 * RUNS_OF_ALL_MAX);
         }
-        assert!(builder.runs <= RUNS_OF_ALL_MAX);
-        assert!(builder.runs_max < RUNS_MAX);
+        assert!(words.builder.runs_max < RUNS_MAX);
+        let order: Vec<u32> = (0..=many as u32).collect();
+        let postings = Postings::decode(&words.encode(&order, 1 << 20), many + 1).unwrap();
+        assert_eq!(rows(&postings, many).unwrap(), [0, 2, 4]);
+        assert_eq!(rows(&postings, 0), None);
     }
 }

@@ -28,7 +28,7 @@ struct Indexed {
 
 impl Indexed {
     fn new(kind: IndexKind, text_bytes_max: usize, values: &ArrayRef) -> Self {
-        let mut builder = IndexBuilder::with_dictionary_of(text_bytes_max, kind, PAGE_ROWS);
+        let mut builder = IndexBuilder::new(kind, text_bytes_max, PAGE_ROWS);
         // In two slices, as a file of many rows comes.
         let half = values.len() / 2;
         builder.add(&values.slice(0, half));

@@ -5,9 +5,12 @@
 //! thousands first, which is most of the time that a percentile by group takes. Digests, states and results
 //! are DataFusion's: where a group is asked for at once, they are the same.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, new_empty_array};
+use arrow::buffer::NullBuffer;
+use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{DataType, FieldRef, Float64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
@@ -100,21 +103,59 @@ const fn in_order(bits: i64) -> i64 {
     bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }
 
+/// Parts of the span of the values, about, that [`sort`] begins with.
+const PARTS: usize = 1_024;
+
+/// Sorts by the place of each value in the span of all first: in the logarithm of numbers, which their bits
+/// are, those worth a percentile are spread over it.
+fn sort(values: &mut Vec<i64>) {
+    let (Some(min), Some(max)) = (values.iter().min(), values.iter().max()) else { return };
+    let (min, span) = (*min, max.wrapping_sub(*min).cast_unsigned());
+    let shift = (u64::BITS - span.leading_zeros()).saturating_sub(PARTS.ilog2());
+    if values.len() < PARTS {
+        return values.sort_unstable();
+    }
+    let part = |value: i64| (value.wrapping_sub(min).cast_unsigned() >> shift) as usize;
+    let mut ends = [0_usize; PARTS];
+    values.iter().for_each(|value| ends[part(*value)] += 1);
+    let mut end = 0;
+    for part in &mut ends {
+        end += std::mem::replace(part, end);
+    }
+    let mut parted = vec![0; values.len()];
+    for value in &*values {
+        let at = &mut ends[part(*value)];
+        parted[*at] = *value;
+        *at += 1;
+    }
+    let mut start = 0;
+    for end in ends {
+        parted[start..end].sort_unstable();
+        start = end;
+    }
+    *values = parted;
+}
+
 impl Group {
     fn new() -> Self {
         Self { digest: TDigest::new(DEFAULT_MAX_SIZE), collected: vec![] }
     }
 
-    fn add(&mut self, value: f64) {
-        self.collected.push(in_order(value.to_bits().cast_signed()));
-        if self.collected.len() == COLLECTED_MAX {
-            self.digest_collected();
+    fn add(&mut self, mut values: &[f64]) {
+        while !values.is_empty() {
+            let room = COLLECTED_MAX - self.collected.len();
+            let (now, rest) = values.split_at(room.min(values.len()));
+            self.collected.extend(now.iter().map(|value| in_order(value.to_bits().cast_signed())));
+            values = rest;
+            if self.collected.len() == COLLECTED_MAX {
+                self.digest_collected();
+            }
         }
     }
 
     fn digest_collected(&mut self) {
         if !self.collected.is_empty() {
-            self.collected.sort_unstable();
+            sort(&mut self.collected);
             let sorted =
                 self.collected.iter().map(|key| f64::from_bits(in_order(*key).cast_unsigned()));
             self.digest = self.digest.merge_sorted_f64(&sorted.collect::<Vec<_>>());
@@ -144,16 +185,20 @@ impl GroupsAccumulator for Percentiles {
         group_count: usize,
     ) -> Result<()> {
         self.groups.resize_with(group_count, Group::new);
-        let is_wanted = |row| filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
         let values = values[0].as_primitive::<Float64Type>();
-        let mut add = |row: usize| {
-            if is_wanted(row) {
-                self.groups[groups[row]].add(values.value(row));
+        let wanted =
+            filter.map(|filter| NullBuffer::from(prep_null_mask_filter(filter).values().clone()));
+        let mut add = |rows: Range<usize>| {
+            let mut from = rows.start;
+            for same in groups[rows].chunk_by(|a, b| a == b) {
+                let rows = from..from + same.len();
+                from = rows.end;
+                self.groups[same[0]].add(&values.values()[rows]);
             }
         };
-        match values.nulls() {
-            Some(nulls) => nulls.valid_indices().for_each(&mut add),
-            None => (0..values.len()).for_each(&mut add),
+        match NullBuffer::union(wanted.as_ref(), values.nulls()) {
+            Some(there) => there.valid_slices().for_each(|(start, end)| add(start..end)),
+            None => add(0..values.len()),
         }
         Ok(())
     }
@@ -214,5 +259,29 @@ impl GroupsAccumulator for Percentiles {
         let of =
             |group: &Group| group.digest.size() + group.collected.capacity() * size_of::<f64>();
         self.groups.iter().map(of).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn values_are_sorted_however_they_are_spread(
+            values in prop_oneof![
+                proptest::collection::vec(any::<i64>(), 0..3_000),
+                proptest::collection::vec(0..3_i64, 0..3_000),
+                proptest::collection::vec(prop_oneof![Just(i64::MIN), 0..9_000_i64, Just(i64::MAX)], 0..3_000),
+            ],
+        ) {
+            let mut expected = values.clone();
+            expected.sort_unstable();
+            let mut sorted = values;
+            sort(&mut sorted);
+            prop_assert_eq!(sorted, expected);
+        }
     }
 }

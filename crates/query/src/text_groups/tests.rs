@@ -102,3 +102,16 @@ fn a_view_means_nothing_in_the_next_batch() {
     assert_eq!(groups, [0, 1, 0]);
     assert!(texts.take().is_null(0));
 }
+
+#[test]
+fn runs_of_any_length_have_the_number_of_their_text() {
+    let runs = [1, 2, 31, 32, 33, 34, 64, 65, 200, 1, 7];
+    for texts_in_turn in [2, 3] {
+        let expected: Vec<usize> =
+            runs.iter().enumerate().flat_map(|(n, run)| vec![n % texts_in_turn; *run]).collect();
+        let rows = expected.iter().map(|n| format!("text {n}"));
+        let mut groups = vec![9];
+        Texts::default().groups_of(&StringViewArray::from_iter_values(rows), &mut groups);
+        assert_eq!(groups[1..], expected);
+    }
+}

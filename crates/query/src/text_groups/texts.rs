@@ -68,22 +68,23 @@ impl Texts {
     pub(super) fn groups_of(&mut self, rows: &StringViewArray, groups: &mut Vec<usize>) {
         self.batch += 1;
         groups.reserve(rows.len());
-        // Files are sorted by service and level: of such a column most rows have the text of the one before.
-        let (mut last_view, mut last) = (0, None);
-        let mut number = |texts: &mut Self, row: usize, view: u128| match last {
-            Some(last) if view == last_view => last,
-            _ => {
-                last_view = view;
-                *last.insert(texts.number(rows, row))
-            }
-        };
-        let views = rows.views().iter().enumerate();
         match rows.nulls() {
-            None => groups.extend(views.map(|(row, view)| number(self, row, *view))),
-            Some(nulls) => groups.extend(views.map(|(row, view)| match nulls.is_valid(row) {
-                true => number(self, row, *view),
+            None => self.groups_of_runs(rows, groups),
+            Some(nulls) => groups.extend((0..rows.len()).map(|row| match nulls.is_valid(row) {
+                true => self.number(rows, row),
                 false => self.number_of_null(),
             })),
+        }
+    }
+
+    /// Files are sorted by service and level: of such a column most rows have the view of the one before.
+    fn groups_of_runs(&mut self, rows: &StringViewArray, groups: &mut Vec<usize>) {
+        let (views, end) = (rows.views(), groups.len() + rows.len());
+        let first = groups.len();
+        while groups.len() < end {
+            let row = groups.len() - first;
+            let number = self.number(rows, row);
+            groups.resize(groups.len() + same_as_first(&views[row..]), number);
         }
     }
 
@@ -133,6 +134,19 @@ impl Texts {
         taken.texts.iter().for_each(|text| array.append_option(text.as_deref()));
         array.finish()
     }
+}
+
+/// How many views at the beginning are the same; they are compared many at a time once two are.
+fn same_as_first(views: &[u128]) -> usize {
+    const AT_ONCE: usize = 32;
+    let [first, second, ..] = views else { return views.len() };
+    if first != second {
+        return 1;
+    }
+    let is_same = |view: &u128| view == first;
+    let all_same = |views: &&[u128]| views.iter().fold(true, |all, view| all & is_same(view));
+    let whole = AT_ONCE * views.chunks_exact(AT_ONCE).take_while(all_same).count();
+    whole + views[whole..].iter().take_while(|view| is_same(view)).count()
 }
 
 /// Where a view is remembered: the top bits of a product (Fibonacci hashing).

@@ -8,7 +8,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::{PARTER, WORD_BYTES_MAX, ZSTD_LEVEL};
 use crate::FormatError;
 use crate::index::pages::Pages;
-use crate::index::postings::{self, PostingsBuilder};
+use crate::index::postings::{self, PostingsBuilder, WordRuns};
 
 /// The words of the texts so far. A word as a whole one and the same as a part of longer ones are two.
 #[derive(Debug)]
@@ -24,19 +24,81 @@ pub(in crate::index) struct DictionaryBuilder {
     partial: Pages,
 }
 
+/// All that is touched of a word when it comes again, in one line of the processor's cache.
 #[derive(Debug)]
+#[repr(align(64))]
 struct KnownWord {
+    key: Key,
     /// Where it is in the text.
     start: u32,
-    bytes: u8,
-    is_part: bool,
-    is_folded: bool,
     /// The last page that it was seen in.
     last: u32,
     pages: Pages,
+    runs: WordRuns,
+    is_folded: bool,
 }
 
-const _: () = assert!(WORD_BYTES_MAX <= u8::MAX as usize);
+const _: () = assert!(size_of::<KnownWord>() == 64);
+const _: () = assert!(WORD_BYTES_MAX < IS_PART as usize);
+
+/// A word, whether it is a part of longer ones, and its length, in one number: words of at most
+/// [`WHOLE_BYTES`] bytes are whole in it, of longer ones a hash is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key(u128);
+
+const WHOLE_BYTES: usize = 15;
+/// The bit of the highest byte, beside the length, that says that it is a part.
+const IS_PART: u8 = 0x80;
+
+impl Key {
+    fn new(word: &[u8], is_part: bool, hasher: &DefaultHashBuilder) -> Self {
+        let text = match word.len() {
+            ..=WHOLE_BYTES => whole(word),
+            _ => u128::from(hasher.hash_one(word)),
+        };
+        let top = word.len() as u8 | if is_part { IS_PART } else { 0 };
+        Self(text | u128::from(top) << 120)
+    }
+
+    const fn is_part(self) -> bool {
+        self.top() & IS_PART != 0
+    }
+
+    const fn len(self) -> usize {
+        (self.top() & !IS_PART) as usize
+    }
+
+    const fn top(self) -> u8 {
+        (self.0 >> 120) as u8
+    }
+}
+
+/// The bytes of a word of at most 16 from the lowest on, read in two pieces that may overlap.
+fn whole(word: &[u8]) -> u128 {
+    let len = word.len();
+    if let (Some(first), Some(last)) = (word.first_chunk(), word.last_chunk()) {
+        let [first, last] = [first, last].map(|eight| u128::from(u64::from_le_bytes(*eight)));
+        return first | last << (8 * (len - 8));
+    }
+    if let (Some(first), Some(last)) = (word.first_chunk(), word.last_chunk()) {
+        let [first, last] = [first, last].map(|four| u128::from(u32::from_le_bytes(*four)));
+        return first | last << (8 * (len - 4));
+    }
+    let byte = |at: usize| word.get(at).map_or(0, |byte| u128::from(*byte) << (8 * at));
+    byte(0) | byte(1) | byte(2)
+}
+
+impl AsRef<WordRuns> for KnownWord {
+    fn as_ref(&self) -> &WordRuns {
+        &self.runs
+    }
+}
+
+impl AsMut<WordRuns> for KnownWord {
+    fn as_mut(&mut self) -> &mut WordRuns {
+        &mut self.runs
+    }
+}
 
 /// Where a word of letters was seen, and as what.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +119,7 @@ pub(in crate::index) enum Form {
 
 impl KnownWord {
     fn of<'a>(&self, text: &'a [u8]) -> &'a [u8] {
-        &text[self.start as usize..][..usize::from(self.bytes)]
+        &text[self.start as usize..][..self.key.len()]
     }
 }
 
@@ -77,10 +139,10 @@ impl DictionaryBuilder {
     /// Takes a word of letters in, as it is written; false when it belongs into the page's filter instead.
     /// `guess` is a number that it may have, and has its own after.
     pub(in crate::index) fn add(&mut self, word: &[u8], seen: Seen, guess: &mut usize) -> bool {
-        let is_part = seen.form == Form::Part;
-        let number = match self.is_number(*guess, word, is_part) {
+        let key = Key::new(word, seen.form == Form::Part, &self.hasher);
+        let number = match self.is_number(*guess, word, key) {
             true => *guess,
-            false => match self.number_or_new(word, is_part) {
+            false => match self.number_or_new(word, key) {
                 Some(number) => number,
                 None => {
                     self.partial.insert(seen.page);
@@ -94,31 +156,35 @@ impl DictionaryBuilder {
             known.pages.insert(seen.page);
             known.last = seen.page as u32;
         }
-        self.postings.add(number, seen.row);
         if seen.form == Form::Folded {
             known.is_folded = true;
-            self.postings.forget(number);
+            known.runs.forget();
+        }
+        if self.postings.add(number as u32, &mut known.runs, seen.row) {
+            self.postings.let_go(&mut self.words);
         }
         true
     }
 
     /// `None` when there is no room for it.
-    fn number_or_new(&mut self, word: &[u8], is_part: bool) -> Option<usize> {
-        let hash = self.hasher.hash_one((word, is_part));
-        match self.number(hash, word, is_part) {
+    fn number_or_new(&mut self, word: &[u8], key: Key) -> Option<usize> {
+        let hash = self.hasher.hash_one(key);
+        match self.number(hash, word, key) {
             Some(number) => Some(number),
-            None => self.has_room_for(word).then(|| self.add_new(hash, word, is_part)),
+            None => self.has_room_for(word).then(|| self.add_new(hash, word, key)),
         }
     }
 
-    fn number(&self, hash: u64, word: &[u8], is_part: bool) -> Option<usize> {
-        let is_it = |number: &u32| self.is_number(*number as usize, word, is_part);
+    fn number(&self, hash: u64, word: &[u8], key: Key) -> Option<usize> {
+        let is_it = |number: &u32| self.is_number(*number as usize, word, key);
         self.numbers.find(hash, is_it).map(|number| *number as usize)
     }
 
-    fn is_number(&self, number: usize, word: &[u8], is_part: bool) -> bool {
-        let known = self.words.get(number);
-        known.is_some_and(|known| known.is_part == is_part && known.of(&self.text) == word)
+    /// Whether the word whose key this is has this number.
+    fn is_number(&self, number: usize, word: &[u8], key: Key) -> bool {
+        self.words.get(number).is_some_and(|known| {
+            known.key == key && (word.len() <= WHOLE_BYTES || known.of(&self.text) == word)
+        })
     }
 
     /// With a line feed after each.
@@ -127,25 +193,15 @@ impl DictionaryBuilder {
         word.len() <= WORD_BYTES_MAX && text_bytes + word.len() < self.text_bytes_max
     }
 
-    fn add_new(&mut self, hash: u64, word: &[u8], is_part: bool) -> usize {
+    fn add_new(&mut self, hash: u64, word: &[u8], key: Key) -> usize {
         let number = self.words.len();
         let start = self.text.len() as u32;
         self.text.extend_from_slice(word);
-        let (bytes, is_folded) = (word.len() as u8, false);
         // No page is the last one so far.
-        self.words.push(KnownWord {
-            start,
-            bytes,
-            is_part,
-            is_folded,
-            last: u32::MAX,
-            pages: Pages::none(),
-        });
-        let Self { numbers, hasher, words, text, .. } = self;
-        let again = |number: &u32| {
-            let known = &words[*number as usize];
-            hasher.hash_one((known.of(text), known.is_part))
-        };
+        let (last, pages, runs) = (u32::MAX, Pages::none(), WordRuns::default());
+        self.words.push(KnownWord { key, start, last, pages, runs, is_folded: false });
+        let Self { numbers, hasher, words, .. } = self;
+        let again = |number: &u32| hasher.hash_one(words[*number as usize].key);
         numbers.insert_unique(hash, number as u32, again);
         number
     }
@@ -158,20 +214,22 @@ impl DictionaryBuilder {
     ) -> Result<Vec<u8>, FormatError> {
         let words = self.sorted(|_| true);
         let order: Vec<u32> = words.iter().map(|(_, number)| *number).collect();
-        let postings = self.postings.encode(&order, postings::room(rows));
+        let postings = self.postings.encode(&self.words, &order, postings::room(rows));
         self.encode_pages(&words, page_count, &self.partial, |word| &word.pages, &postings)
     }
 
-    /// As if all pages were one, without rows, each word once.
-    pub(in crate::index) fn encode_as_one_page(&self) -> Result<Vec<u8>, FormatError> {
+    /// As if all pages were one, without rows, each word once; `None` where words are missing.
+    pub(in crate::index) fn encode_as_one_page(&self) -> Result<Option<Vec<u8>>, FormatError> {
+        if !self.partial.is_empty() {
+            return Ok(None);
+        }
         let one = Pages::all(1);
-        let partial = if self.partial.is_empty() { &Pages::none() } else { &one };
         let words = self.sorted(|word| {
-            let hash = self.hasher.hash_one((word, false));
-            self.number(hash, word, false).is_none()
+            let key = Key::new(word, false, &self.hasher);
+            self.number(self.hasher.hash_one(key), word, key).is_none()
         });
         let postings = PostingsBuilder::without_rows(words.len());
-        self.encode_pages(&words, 1, partial, |_| &one, &postings)
+        self.encode_pages(&words, 1, &Pages::none(), |_| &one, &postings).map(Some)
     }
 
     /// The words and their numbers in the order in which they are written, with those of their parts that
@@ -180,7 +238,7 @@ impl DictionaryBuilder {
         let mut all: Vec<(Vec<u8>, &[u8], u32)> = vec![];
         for (number, known) in (0..).zip(&self.words) {
             let word = known.of(&self.text);
-            if !known.is_part || has_part(word) {
+            if !known.key.is_part() || has_part(word) {
                 all.push((word.to_ascii_lowercase(), word, number));
             }
         }
@@ -216,11 +274,40 @@ impl DictionaryBuilder {
             those
         };
         out.extend(partial.to_bytes(page_count));
-        out.extend(those(|word| word.is_part).to_bytes(sorted.len()));
+        out.extend(those(|word| word.key.is_part()).to_bytes(sorted.len()));
         out.extend(those(|word| word.is_folded).to_bytes(sorted.len()));
         words().for_each(|word| out.extend(pages_of(word).to_bytes(page_count)));
         out.put_slice(postings);
         zstd::bulk::compress(&out, ZSTD_LEVEL)
             .map_err(|_| FormatError::Index { what: "the dictionary cannot be compressed" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_differ_where_words_do() {
+        let hasher = DefaultHashBuilder::default();
+        let word: Vec<u8> = (b'a'..=b'z').cycle().take(WORD_BYTES_MAX).collect();
+        let mut seen = vec![];
+        for len in 0..=word.len() {
+            for changed in 0..=len {
+                let mut word = word[..len].to_vec();
+                if let Some(letter) = word.get_mut(changed) {
+                    *letter = b'A';
+                }
+                for is_part in [false, true] {
+                    let key = Key::new(&word, is_part, &hasher);
+                    assert_eq!((key.len(), key.is_part()), (len, is_part));
+                    seen.push(key.0);
+                }
+            }
+        }
+        let count = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), count);
     }
 }
