@@ -116,16 +116,11 @@ impl IndexBuilder {
         // Where folding has changed characters, words are not where they are in the text.
         let as_written = self.folded.len() == text.len();
         let written = if as_written { text.as_bytes() } else { &self.folded };
-        let goes_on = |character: Option<char>| character.is_some_and(char::is_alphanumeric);
         for word in words(&self.folded) {
             let Range { start, end } = word.range;
             if !word.has_digit {
-                let is_part = || {
-                    goes_on(text[..start].chars().next_back())
-                        || goes_on(text[end..].chars().next())
-                };
                 let form = match as_written {
-                    true if is_part() => Form::Part,
+                    true if is_part(text, start..end) => Form::Part,
                     true => Form::Word,
                     false => Form::Folded,
                 };
@@ -178,6 +173,17 @@ impl IndexBuilder {
         let filters = (!self.filters.is_empty()).then(|| self.filters.encode());
         Ok(Parts { dictionary, words, filters })
     }
+}
+
+/// Whether a letter or a digit of another script stands beside a longest run of ASCII ones.
+fn is_part(text: &str, run: Range<usize>) -> bool {
+    let is_beyond_ascii = |byte: Option<&u8>| byte.is_some_and(|byte| !byte.is_ascii());
+    let before = &text.as_bytes()[..run.start];
+    let after = &text.as_bytes()[run.end..];
+    is_beyond_ascii(before.last())
+        && text[..run.start].chars().next_back().is_some_and(char::is_alphanumeric)
+        || is_beyond_ascii(after.first())
+            && text[run.end..].chars().next().is_some_and(char::is_alphanumeric)
 }
 
 /// The bytes of a column's index.

@@ -103,37 +103,68 @@ const fn in_order(bits: i64) -> i64 {
     bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }
 
-/// Parts of the span of the values, about, that [`sort`] begins with.
-const PARTS: usize = 1_024;
+/// Values below which [`sort`] has nothing to gain.
+const RADIX_MIN: usize = 512;
+const DIGIT_BITS: u32 = 10;
+const DIGITS: usize = 1 << DIGIT_BITS;
+/// How far a value may have to go when all are nearly in order, on average.
+const MOVES_MAX: usize = 8;
 
-/// Sorts by the place of each value in the span of all first: in the logarithm of numbers, which their bits
-/// are, those worth a percentile are spread over it.
-fn sort(values: &mut Vec<i64>) {
+/// Sorts by the two highest digits of where each value is in the span of all (a radix sort, lowest digit first),
+/// and then by what is left, which is little unless a few values are far from all others.
+fn sort(values: &mut [i64]) {
     let (Some(min), Some(max)) = (values.iter().min(), values.iter().max()) else { return };
-    let (min, span) = (*min, max.wrapping_sub(*min).cast_unsigned());
-    let shift = (u64::BITS - span.leading_zeros()).saturating_sub(PARTS.ilog2());
-    if values.len() < PARTS {
+    if !(RADIX_MIN..=usize::from(u16::MAX)).contains(&values.len()) {
         return values.sort_unstable();
     }
-    let part = |value: i64| (value.wrapping_sub(min).cast_unsigned() >> shift) as usize;
-    let mut ends = [0_usize; PARTS];
-    values.iter().for_each(|value| ends[part(*value)] += 1);
-    let mut end = 0;
-    for part in &mut ends {
-        end += std::mem::replace(part, end);
-    }
-    let mut parted = vec![0; values.len()];
+    let (min, span) = (*min, max.wrapping_sub(*min).cast_unsigned());
+    let shift = (u64::BITS - span.leading_zeros()).saturating_sub(2 * DIGIT_BITS);
+    let high = |value: &i64| (value.wrapping_sub(min).cast_unsigned() >> shift) as usize;
+    let low_digit = |value: &i64| high(value) % DIGITS;
+    let high_digit = |value: &i64| high(value) / DIGITS;
+    let (mut low, mut high) = ([0; DIGITS], [0; DIGITS]);
     for value in &*values {
-        let at = &mut ends[part(*value)];
-        parted[*at] = *value;
+        low[low_digit(value)] += 1;
+        high[high_digit(value)] += 1;
+    }
+    let mut spare = vec![0; values.len()];
+    distribute(values, low_digit, low, &mut spare);
+    distribute(&spare, high_digit, high, values);
+    if !insert_each(values) {
+        values.sort_unstable();
+    }
+}
+
+/// Copies values in the order of their digits, of each of which there are so many.
+fn distribute(
+    values: &[i64],
+    digit: impl Fn(&i64) -> usize,
+    mut counts: [u16; DIGITS],
+    out: &mut [i64],
+) {
+    let mut start = 0;
+    for count in &mut counts {
+        start += std::mem::replace(count, start);
+    }
+    for value in values {
+        let at = &mut counts[digit(value)];
+        out[usize::from(*at)] = *value;
         *at += 1;
     }
-    let mut start = 0;
-    for end in ends {
-        parted[start..end].sort_unstable();
-        start = end;
+}
+
+/// Sorts values that are near their places; false where it gave up, since they are not.
+fn insert_each(values: &mut [i64]) -> bool {
+    let mut moves = MOVES_MAX * values.len();
+    for from in 1..values.len() {
+        let (value, mut at) = (values[from], from);
+        while at > 0 && values[at - 1] > value && moves > 0 {
+            values[at] = values[at - 1];
+            (at, moves) = (at - 1, moves - 1);
+        }
+        values[at] = value;
     }
-    *values = parted;
+    moves > 0
 }
 
 impl Group {
