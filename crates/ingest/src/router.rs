@@ -268,6 +268,26 @@ mod tests {
     }
 
     #[test]
+    fn texts_with_dictionaries_go_where_those_in_full_go() {
+        let in_full = batch(vec![Some("a"), None, Some("b"), Some("a"), None]);
+        let kind = DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8));
+        let services = cast(&in_full[SERVICE], &kind).unwrap();
+        let numbered = RecordBatch::try_from_iter_with_nullable([
+            (SERVICE, services, true),
+            ("n", Arc::clone(&in_full["n"]), false),
+        ]);
+        let home = |service: Option<&str>, _| writer(if service == Some("a") { 2 } else { 1 });
+        let expected = by_writer(&in_full, home).unwrap();
+        let split = by_writer(&numbered.unwrap(), home).unwrap();
+        assert_eq!(split.len(), expected.len());
+        for ((to, rows), (expected_to, expected)) in split.iter().zip(&expected) {
+            assert_eq!((to, numbers(rows)), (expected_to, numbers(expected)));
+            assert_eq!(rows[SERVICE].data_type(), &kind);
+            assert_eq!(&cast(&rows[SERVICE], &DataType::Utf8).unwrap(), &expected[SERVICE]);
+        }
+    }
+
+    #[test]
     fn rows_without_a_service_column_stay_together() {
         let batch = batch(vec![None, None]).project(&[1]).unwrap();
         let split = by_writer(&batch, |service, rows| {
