@@ -101,7 +101,12 @@ impl Columns {
     pub(crate) fn fit(&self, rows: &[Row], bytes_max: usize) -> bool {
         self.string_bytes <= bytes_max
             || self.row_bytes_max.saturating_mul(rows.len()) <= bytes_max
-            || self.parts.iter().map(|parts| string_bytes(parts, rows)).sum::<usize>() <= bytes_max
+            || self.text_bytes(rows) <= bytes_max
+    }
+
+    /// Bytes of all texts of these rows, as many times as they are there.
+    pub(crate) fn text_bytes(&self, rows: &[Row]) -> usize {
+        self.parts.iter().map(|parts| string_bytes(parts, rows)).sum()
     }
 
     /// The column's values of these rows, in their order.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use loglake_model::{
@@ -113,12 +113,13 @@ pub(crate) fn layouts<'a>(
     settings: &EncoderSettings,
 ) -> Result<Vec<(&'a str, ColumnLayout)>, FormatError> {
     let in_row_group = row_count.min(settings.row_group_rows_max);
+    let in_file = |of_sample: usize| of_sample.saturating_mul(row_count) / sample.len().max(1);
+    let text_bytes = in_file(columns.text_bytes(sample));
     let layouts = present.iter().map(|(at, name)| {
         let values = in_full(name, columns.gather(*at, sample)?)?;
         let layout = layout::decide(name, &values, in_row_group);
-        let in_file = |in_sample: usize| in_sample.saturating_mul(row_count) / values.len().max(1);
         let count = in_file(values.len() - values.null_count());
-        let layout = layout.in_file_of(present.len(), count, in_file(text_bytes(&values)));
+        let layout = layout.in_file_of(present.len(), count, text_bytes);
         // Sentences always get shorter.
         if trial.is_empty() || [MESSAGE, ATTRIBUTES].contains(name) {
             return Ok((*name, layout));
@@ -132,11 +133,6 @@ pub(crate) fn layouts<'a>(
 fn texts<'a>(batch: &'a RecordBatch, column: &str) -> Result<Texts<'a>, FormatError> {
     let missing = || FormatError::MissingColumn { column: column.to_owned() };
     batch.column_by_name(column).and_then(Texts::of).ok_or_else(missing)
-}
-
-/// Of a column that was just gathered; nothing where it has no texts.
-fn text_bytes(values: &ArrayRef) -> usize {
-    values.as_string_opt::<i32>().map_or(0, |texts| texts.value_data().len())
 }
 
 /// The values without a dictionary.

@@ -68,8 +68,8 @@ const MANY_COLUMNS: usize = 100;
 const PACKED_VALUES_MIN: usize = 64 << 10;
 
 impl ColumnLayout {
-    /// This layout in a file of `columns` columns, where the column has about `values` values, which are
-    /// `text_bytes` if they are texts.
+    /// This layout in a file of `columns` columns whose texts have `text_bytes` together, where the column has about
+    /// `values` values.
     pub(crate) fn in_file_of(self, columns: usize, values: usize, text_bytes: usize) -> Self {
         let is_packed = columns <= MANY_COLUMNS || values >= PACKED_VALUES_MIN;
         Self {

@@ -16,10 +16,10 @@ use super::postings::Postings;
 use super::rows::Rows;
 use crate::FormatError;
 
-/// Bytes of the words of one dictionary at most, of short files and of long ones. Texts with more different
+/// Bytes of the words of one dictionary at most, in short files and in long ones. Texts with more different
 /// words are made of ids without digits; those that come later go to the filters.
 const WORDS_BYTES: RangeInclusive<usize> = 256 << 10..=1 << 20;
-/// Between those: bytes of texts for each byte of their words.
+/// Between those: bytes of the file's texts for each byte of words.
 const WORDS_SHARE: usize = 32;
 /// Longer words go to the filters.
 const WORD_BYTES_MAX: usize = 64;
@@ -29,7 +29,7 @@ const ZSTD_LEVEL: i32 = 3;
 const DECODED_BYTES_MAX: u64 = 1 << 30;
 const PARTER: u8 = b'\n';
 
-/// The bytes that the different words of texts may have that are so long together.
+/// The bytes that the different words of a column may have in a file whose texts are so long together.
 pub(crate) fn words_bytes_max(text_bytes: usize) -> usize {
     (text_bytes / WORDS_SHARE).clamp(*WORDS_BYTES.start(), *WORDS_BYTES.end())
 }
