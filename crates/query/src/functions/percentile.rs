@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, new_empty_array};
 use arrow::buffer::NullBuffer;
-use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{DataType, FieldRef, Float64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
@@ -207,6 +206,14 @@ impl Percentiles {
     }
 }
 
+/// The rows for which a filter is true, as those that are there.
+fn wanted_rows(filter: &BooleanArray) -> NullBuffer {
+    NullBuffer::new(match filter.nulls() {
+        Some(nulls) => filter.values() & nulls.inner(),
+        None => filter.values().clone(),
+    })
+}
+
 impl GroupsAccumulator for Percentiles {
     fn update_batch(
         &mut self,
@@ -217,8 +224,7 @@ impl GroupsAccumulator for Percentiles {
     ) -> Result<()> {
         self.groups.resize_with(group_count, Group::new);
         let values = values[0].as_primitive::<Float64Type>();
-        let wanted =
-            filter.map(|filter| NullBuffer::from(prep_null_mask_filter(filter).values().clone()));
+        let wanted = filter.map(wanted_rows);
         let mut add = |rows: Range<usize>| {
             let mut from = rows.start;
             for same in groups[rows].chunk_by(|a, b| a == b) {

@@ -154,6 +154,7 @@ async fn a_percentile_by_group_is_near_the_true_one() {
         ("approx_percentile_cont(0.9) within group (order by v desc)", 6_000.0),
         ("approx_percentile_cont(v, 0.5, 200)", 30_000.0),
         ("approx_percentile_cont(v, 0.5) filter (where v > 30000)", 45_000.0),
+        ("approx_percentile_cont(v, 0.5) filter (where g >= 0)", 30_000.0),
         ("approx_percentile_cont(cast(v as float), 0.5)", 30_000.0),
     ] {
         let sql =
