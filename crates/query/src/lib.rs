@@ -34,6 +34,7 @@ mod prune;
 mod queues;
 mod read_only;
 mod reader;
+mod repeated_orders;
 mod running;
 mod runs;
 mod search;

@@ -24,6 +24,7 @@ use crate::catalog::{CATALOG, PUBLIC};
 use crate::functions;
 use crate::memory::QueryPool;
 use crate::plan_rules;
+use crate::repeated_orders::RepeatedOrders;
 use crate::running::QueryFacts;
 
 /// Where the lake's own store is found; no other address leads anywhere.
@@ -57,6 +58,7 @@ impl Sessions {
             .with_config(config())
             .with_runtime_env(Arc::clone(&runtime))
             .with_default_features()
+            .with_optimizer_rule(Arc::new(RepeatedOrders))
             .with_physical_optimizer_rules(plan_rules::rules())
             .build();
         register(&mut template)?;

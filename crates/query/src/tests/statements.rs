@@ -174,6 +174,22 @@ async fn a_percentile_by_group_is_near_the_true_one() {
 }
 
 #[tokio::test]
+async fn an_order_may_say_the_same_twice() {
+    let engine = small_lake().await.engine();
+    let numbered =
+        "(select n % 3 as g, n as v from (select value as n from generate_series(1, 9)))";
+    for (asked, first) in [
+        ("select distinct on (g) v from {} order by g, v desc, v desc", 9),
+        ("select distinct on (g) v from {} order by g, v, g, v desc", 3),
+        ("select first_value(v order by v desc, v, v) from {} group by g order by g", 9),
+        ("select max(f) from (select g, first_value(v order by v, v) as f from {} group by g)", 3),
+    ] {
+        let sql = asked.replace("{}", numbered);
+        assert_eq!(integers(&engine, &sql).await[0], first, "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_nested_is_planned_in_time() {
     let engine = small_lake().await.engine();
     let arrows = (0..6).map(|_| "->'a'->'b'").collect::<String>();
