@@ -1,6 +1,7 @@
 //! Texts and their numbers, in the order of their first sight.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use arrow::array::{Array, StringViewArray, StringViewBuilder};
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -68,23 +69,37 @@ impl Texts {
     pub(super) fn groups_of(&mut self, rows: &StringViewArray, groups: &mut Vec<usize>) {
         self.batch += 1;
         groups.reserve(rows.len());
-        match rows.nulls() {
-            None => self.groups_of_runs(rows, groups),
-            Some(nulls) => groups.extend((0..rows.len()).map(|row| match nulls.is_valid(row) {
-                true => self.number(rows, row),
-                false => self.number_of_null(),
-            })),
+        let Some(nulls) = rows.nulls() else {
+            return self.groups_of_texts(rows, 0..rows.len(), groups);
+        };
+        let mut at = 0;
+        for (start, end) in nulls.valid_slices() {
+            self.groups_of_nulls(start - at, groups);
+            self.groups_of_texts(rows, start..end, groups);
+            at = end;
         }
+        self.groups_of_nulls(rows.len() - at, groups);
     }
 
     /// Files are sorted by service and level: of such a column most rows have the view of the one before.
-    fn groups_of_runs(&mut self, rows: &StringViewArray, groups: &mut Vec<usize>) {
-        let (views, end) = (rows.views(), groups.len() + rows.len());
-        let first = groups.len();
-        while groups.len() < end {
-            let row = groups.len() - first;
-            let number = self.number(rows, row);
-            groups.resize(groups.len() + same_as_first(&views[row..]), number);
+    fn groups_of_texts(
+        &mut self,
+        rows: &StringViewArray,
+        mut those: Range<usize>,
+        groups: &mut Vec<usize>,
+    ) {
+        while !those.is_empty() {
+            let number = self.number(rows, those.start);
+            let same = same_as_first(&rows.views()[those.clone()]);
+            groups.resize(groups.len() + same, number);
+            those.start += same;
+        }
+    }
+
+    fn groups_of_nulls(&mut self, count: usize, groups: &mut Vec<usize>) {
+        if count > 0 {
+            let number = self.number_of_null();
+            groups.resize(groups.len() + count, number);
         }
     }
 
