@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema};
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use loglake_format::index::{ColumnIndex, ColumnParts, Dictionary, Filters, IndexDirectory};
-use loglake_format::index::{Needle, Search, Section};
+use loglake_format::index::{Needle, Search, Section, Size};
 use loglake_format::{EncodedFile, EncoderSettings, encode, stages};
 use loglake_model::{
     Column, ColumnType, LEVEL, MESSAGE, NameForm, PartitionBy, SERVICE, TableSchema,
@@ -100,7 +100,7 @@ fn of_rows<'a>(
 }
 
 /// The index of `message`, decoded.
-fn words(file: &EncodedFile) -> (Dictionary, Filters, usize) {
+fn words(file: &EncodedFile) -> (Dictionary, Filters, Size) {
     let directory = IndexDirectory::of_file(&file.bytes).expect("a directory");
     let Some(ColumnIndex::Words { dictionary, filters: Some(filters) }) =
         directory.columns.get(MESSAGE)
@@ -113,13 +113,13 @@ fn words(file: &EncodedFile) -> (Dictionary, Filters, usize) {
     };
     let dictionary = Dictionary::decode(&bytes(dictionary)).expect("as it was written");
     let filters = Filters::decode(bytes(filters)).expect("as they were written");
-    (dictionary, filters, directory.page_count())
+    (dictionary, filters, directory.size())
 }
 
 fn look_up(c: &mut Criterion) {
     let settings = EncoderSettings { page_rows_max: PAGE_ROWS, ..EncoderSettings::default() };
     let file = encode(&[batch(0)], &table(), &settings).expect("good rows").remove(0);
-    let (dictionary, filters, pages) = words(&file);
+    let (dictionary, filters, size) = words(&file);
     let parts = ColumnParts::Words { dictionary: Some(&dictionary), filters: Some(&filters) };
     let mut group = of_rows(c, "look_up", 1);
     for (name, text) in
@@ -128,7 +128,7 @@ fn look_up(c: &mut Criterion) {
         let needle = Needle::part(text, false, false);
         let search = Search::Has { column: MESSAGE.to_owned(), needle };
         group.bench_function(name, |b| {
-            b.iter(|| black_box(&search).pages(&|_| Some(parts), pages).len());
+            b.iter(|| black_box(&search).rows(&|_| Some(parts), size).len());
         });
     }
     group.finish();

@@ -44,10 +44,10 @@ pub use file_words::FileWords;
 pub use filters::Filters;
 pub use needle::{ColumnParts, Needle, Search};
 pub use pages::Pages;
-pub use rows::Rows;
+pub use rows::{Rows, Size};
 pub use runs::Run;
 pub(crate) use runs::RunsBuilder;
-pub use wanted::{Size, Wanted};
+pub use wanted::Wanted;
 
 /// The part of a file's bytes that its index may take.
 pub const INDEX_SHARE_MAX: f64 = 0.12;

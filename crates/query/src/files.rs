@@ -28,6 +28,7 @@ use crate::CacheLookups;
 use crate::prune::statistics;
 use crate::reader::{FOOTER_GUESS_BYTES, ReaderFactory};
 use crate::session::store_url;
+use crate::sparse::{Read, is_sparse};
 use crate::spread::rows::SureRows;
 use crate::token_index::{Left, Part};
 
@@ -59,6 +60,11 @@ impl FileToRead {
             Some(Self { file: Arc::clone(file), rows, is_sure })
         };
         [of(left.possible, false), of(left.sure, true)]
+    }
+
+    fn read(&self) -> Read<'_> {
+        let DataFile { bytes, rows, .. } = *self.file;
+        Read { bytes, rows, selection: self.rows.as_ref() }
     }
 
     pub(crate) fn row_count(&self) -> usize {
@@ -124,6 +130,7 @@ pub(crate) fn scan(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let columns = ScanColumns::new(projected);
     let with_statistics = files.len() * projected.fields().len() <= STATISTICS_MAX;
+    let is_sparse = is_sparse(files.iter().map(FileToRead::read), state.config().batch_size());
     let files: Vec<_> =
         files.iter().map(|file| columns.file(root, file, with_statistics)).collect();
     let known = files.iter().filter_map(|file| file.statistics.as_deref());
@@ -134,7 +141,7 @@ pub(crate) fn scan(
     for (at, file) in files.into_iter().enumerate() {
         file_groups[at % groups].push(file);
     }
-    let source = parquet_source(state, lookups, &columns.schema)?;
+    let source = parquet_source(state, lookups, &columns.schema, is_sparse)?;
     pruned.count_in(source.metrics());
     let config = FileScanConfigBuilder::new(store_url()?, Arc::new(source))
         .with_file_groups(file_groups)
@@ -149,11 +156,15 @@ fn parquet_source(
     state: &dyn Session,
     lookups: Arc<CacheLookups>,
     schema: &ScanSchema,
+    is_sparse: bool,
 ) -> Result<ParquetSource> {
-    let options = TableParquetOptions {
+    let mut options = TableParquetOptions {
         global: state.config_options().execution.parquet.clone(),
         ..TableParquetOptions::default()
     };
+    if is_sparse {
+        options.global.max_predicate_cache_size = Some(0);
+    }
     let runtime = state.runtime_env();
     let store = runtime.object_store(store_url()?)?;
     let footers = runtime.cache_manager.get_file_metadata_cache();

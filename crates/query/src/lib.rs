@@ -40,6 +40,7 @@ mod runs;
 mod search;
 mod session;
 mod snapshot;
+mod sparse;
 mod spread;
 mod statement;
 #[cfg(any(test, feature = "testing"))]

@@ -13,7 +13,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use loglake_format::FormatError;
 use loglake_format::index::{
     ColumnIndex, ColumnParts, Dictionary, FileWords, Filters, INDEX_KEY, IndexDirectory, Needle,
-    Rows, Search, Section, Size, Wanted,
+    Rows, Search, Section, Wanted,
 };
 use lru::LruCache;
 use object_store::path::Path;
@@ -183,7 +183,7 @@ impl TokenIndexes {
         let Some(directory) = self.directory(object).await? else {
             return Ok(asked.without_index(file));
         };
-        let size = Size { rows: directory.rows as usize, page_rows: directory.page_rows as usize };
+        let size = directory.size();
         let runs = match (&asked.runs, &directory.runs) {
             // What it cannot say of a run, as of a text that is no number, is told of the rows.
             (Some(filter), Some(runs)) if file.is_own => filter.rows(runs).ok(),
@@ -199,8 +199,7 @@ impl TokenIndexes {
         }
         let columns = self.columns(object, &directory, &asked.search).await?;
         let parts = |column: &str| Some(columns.get(column)?.parts());
-        let pages = asked.search.pages(&parts, directory.page_count());
-        let rows = rows.intersection(&size.rows_of(&pages));
+        let rows = rows.intersection(&asked.search.rows(&parts, size));
         let (possible, sure) = match asked.wanted.as_ref().filter(|_| file.is_own) {
             Some(wanted) => {
                 let found = wanted.rows(&parts, size);

@@ -13,7 +13,7 @@ use super::filters::FiltersBuilder;
 use super::numbers::ShortNumbers;
 use super::runs::RunsBuilder;
 use super::text::{fold_into, hash, hash_of_number, is_kept_stem, stems, words};
-use super::{INDEX_SHARE_MAX, IndexKind, file_words};
+use super::{INDEX_SHARE_MAX, IndexKind, file_words, postings};
 use crate::FormatError;
 
 /// The index of one column, whose rows come in the order of the file.
@@ -24,6 +24,8 @@ pub(crate) struct IndexBuilder {
     page: usize,
     rows_in_page: usize,
     dictionary: DictionaryBuilder,
+    /// Of all texts so far.
+    text_bytes: usize,
     filters: FiltersBuilder,
     /// Of the page so far, without its short numbers.
     keys: Vec<u64>,
@@ -65,6 +67,7 @@ impl IndexBuilder {
             page: 0,
             rows_in_page: 0,
             dictionary: DictionaryBuilder::new(words_bytes_max),
+            text_bytes: 0,
             filters: FiltersBuilder::default(),
             keys: vec![],
             short_numbers: ShortNumbers::new(),
@@ -109,6 +112,7 @@ impl IndexBuilder {
     }
 
     fn add_text(&mut self, text: &str, row: u32) {
+        self.text_bytes += text.len();
         self.folded.clear();
         fold_into(text, &mut self.folded);
         self.guesses.begin();
@@ -165,8 +169,8 @@ impl IndexBuilder {
         let (dictionary, words) = match self.kind {
             IndexKind::Words => {
                 let words = self.dictionary.encode_as_one_page()?;
-                let rows = self.page * self.page_rows;
-                (Some(self.dictionary.encode(self.page, rows)?), words)
+                let rows_bytes_max = postings::room(self.page * self.page_rows, self.text_bytes);
+                (Some(self.dictionary.encode(self.page, rows_bytes_max)?), words)
             }
             IndexKind::Values => (None, None),
         };

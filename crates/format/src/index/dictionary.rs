@@ -13,7 +13,7 @@ use memchr::memmem;
 pub(super) use self::builder::{DictionaryBuilder, Form, Seen};
 use super::pages::Pages;
 use super::postings::Postings;
-use super::rows::Rows;
+use super::rows::{Rows, Size};
 use crate::FormatError;
 
 /// Bytes of the words of one dictionary at most, in short files and in long ones. Texts with more different
@@ -86,35 +86,36 @@ impl Dictionary {
         &self.partial
     }
 
-    /// The pages of the known words that the stem is, or is a part of.
-    pub(super) fn pages(&self, stem: &Stem) -> Pages {
-        let mut pages = Pages::none();
-        for word in self.matching(stem) {
-            pages.unite(&self.pages_of(word));
-        }
-        pages
+    /// The rows that may have a known word that the stem is, or is a part of.
+    pub(super) fn rows_of(&self, stem: &Stem, size: Size) -> Rows {
+        self.rows_of_words(self.matching(stem), Pages::none(), size).possible
     }
 
-    /// The rows of the known words that the stem is, or is a part of; `rows_of` gives the rows of pages.
-    pub(super) fn rows(&self, exact: &ExactStem, rows_of: impl Fn(&Pages) -> Rows) -> Found {
-        let (mut sure, mut pages) = (vec![], Pages::none());
+    /// The rows that have the stem, in this very form, and those that may.
+    pub(super) fn rows_with(&self, exact: &ExactStem, size: Size) -> Found {
         let ExactStem { stem, written } = exact;
         let is_whole = stem.begins && stem.ends;
-        for word in self.matching(stem) {
+        let mut words = self.matching(stem);
+        words.retain(|word| {
             let may_be = |form: &Vec<u8>| {
-                self.folded_ones.contains(word) || self.is_written(word, stem, form)
+                self.folded_ones.contains(*word) || self.is_written(*word, stem, form)
             };
-            if is_whole && self.parts.contains(word) || !written.as_ref().is_none_or(may_be) {
-                continue;
-            }
+            !(is_whole && self.parts.contains(*word)) && written.as_ref().is_none_or(may_be)
+        });
+        self.rows_of_words(words, self.partial.clone(), size)
+    }
+
+    /// The rows of any of these words; those of further pages are possible too.
+    fn rows_of_words(&self, words: Vec<usize>, mut further: Pages, size: Size) -> Found {
+        let mut sure = vec![];
+        for word in words {
             match self.postings.rows(word) {
                 Some(rows) => sure.push(rows),
-                None => pages.unite(&self.pages_of(word)),
+                None => further.unite(&self.pages_of(word)),
             }
         }
-        pages.unite(&self.partial);
         let sure = Rows::union(sure);
-        let possible = Rows::union([sure.clone(), rows_of(&pages)]);
+        let possible = Rows::union([sure.clone(), size.rows_of(&further)]);
         Found { sure, possible }
     }
 
@@ -234,6 +235,8 @@ fn word_from(text: &[u8], start: u32) -> &[u8] {
 mod tests {
     use super::*;
 
+    const ROWS: Size = Size { rows: 10, page_rows: 1 };
+
     /// Where a word is in pages of one row.
     fn seen(page: usize) -> Seen {
         Seen { page, row: page as u32, form: Form::Word }
@@ -249,9 +252,13 @@ mod tests {
         Dictionary::decode(&builder.encode(pages, 1_000).unwrap()).unwrap()
     }
 
+    fn rows(of: &Rows) -> Vec<usize> {
+        of.ranges().iter().cloned().flatten().collect()
+    }
+
     fn pages(dictionary: &Dictionary, text: &str, begins: bool, ends: bool) -> Vec<usize> {
         let stem = Stem { text: text.as_bytes().to_vec(), begins, ends };
-        dictionary.pages(&stem).iter().collect()
+        rows(&dictionary.rows_of(&stem, ROWS))
     }
 
     #[test]
@@ -278,11 +285,9 @@ mod tests {
                 ends: is_whole,
             };
             let written = written.then(|| text.as_bytes().to_vec());
-            let found = of.rows(&ExactStem { stem, written }, |pages| {
-                pages.iter().map(|page| page..page + 1).collect()
-            });
+            let found = of.rows_with(&ExactStem { stem, written }, ROWS);
             assert_eq!(found.sure, found.possible);
-            found.sure.ranges().iter().cloned().flatten().collect::<Vec<_>>()
+            rows(&found.sure)
         };
         assert_eq!(found("error", false, true), [1, 2, 9]);
         assert_eq!(found("Error", false, true), [0, 9]);
@@ -312,7 +317,7 @@ mod tests {
         let decoded = Dictionary::decode(&builder.encode(4, 4).unwrap()).unwrap();
         assert_eq!(decoded.partial().iter().collect::<Vec<_>>(), [1, 2]);
         let known = Stem { text: word(0), begins: true, ends: true };
-        assert_eq!(decoded.pages(&known).iter().collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(rows(&decoded.rows_of(&known, ROWS)), [0, 3]);
     }
 
     #[test]

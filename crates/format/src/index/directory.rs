@@ -8,6 +8,7 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
 
+use super::rows::Size;
 use super::runs::Run;
 use crate::FormatError;
 
@@ -87,8 +88,8 @@ impl IndexDirectory {
     }
 
     #[must_use]
-    pub fn page_count(&self) -> usize {
-        self.rows.div_ceil(self.page_rows) as usize
+    pub const fn size(&self) -> Size {
+        Size { rows: self.rows as usize, page_rows: self.page_rows as usize }
     }
 
     pub(super) fn to_json(&self) -> Result<String, FormatError> {

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::dictionary::Dictionary;
 use super::needle::{ColumnParts, Search};
+use super::rows::Size;
 
 /// The part of a file's bytes that the text of its words may take in the list. A small file is looked
 /// into instead, until it is merged with others.
@@ -37,7 +38,8 @@ impl FileWords {
             let dictionary = Some(self.columns.get(column)?);
             Some(ColumnParts::Words { dictionary, filters: None })
         };
-        !search.pages(&parts, 1).is_empty()
+        let one_page = Size { rows: 1, page_rows: 1 };
+        !search.rows(&parts, one_page).is_empty()
     }
 
     /// Bytes that it holds in memory.

@@ -1,9 +1,9 @@
-//! What is looked for, and the pages in which it may be.
+//! What is looked for, and the rows in which it may be.
 
 use super::dictionary::{Dictionary, Stem};
 use super::filters::{Filters, Sought};
 use super::numbers::{is_short_number, key_of_many};
-use super::pages::Pages;
+use super::rows::{Rows, Size};
 use super::text::{fold, hash, hash_of_number, is_kept_stem, stems, words};
 
 /// Conditions on the columns of a row, as far as indexes can narrow them: a row for which they do
@@ -57,29 +57,21 @@ impl Search {
         }
     }
 
-    /// The pages, of `count`, that may have a row that is looked for. Columns of which `index` gives
-    /// nothing say nothing.
-    pub fn pages<'a>(
-        &self,
-        index: &impl Fn(&str) -> Option<ColumnParts<'a>>,
-        count: usize,
-    ) -> Pages {
+    /// The rows of a file that may be looked for. Columns of which `index` gives nothing say nothing.
+    pub fn rows<'a>(&self, index: &impl Fn(&str) -> Option<ColumnParts<'a>>, size: Size) -> Rows {
+        let all = || Rows::all(size.rows);
         match self {
-            Self::Anything => Pages::all(count),
+            Self::Anything => all(),
             Self::All(searches) => {
-                let mut pages = Pages::all(count);
-                searches.iter().for_each(|search| pages.intersect(&search.pages(index, count)));
-                pages
+                let rows = searches.iter().map(|search| search.rows(index, size));
+                rows.reduce(|all, rows| all.intersection(&rows)).unwrap_or_else(all)
             }
             Self::Any(searches) => {
-                let mut pages = Pages::none();
-                searches.iter().for_each(|search| pages.unite(&search.pages(index, count)));
-                pages
+                Rows::union(searches.iter().map(|search| search.rows(index, size)))
             }
-            Self::Has { column, needle } => match index(column) {
-                Some(parts) => needle.pages(parts, count),
-                None => Pages::all(count),
-            },
+            Self::Has { column, needle } => {
+                index(column).map_or_else(all, |parts| needle.rows(parts, size))
+            }
         }
     }
 }
@@ -152,37 +144,35 @@ impl Needle {
         in_filters || !self.words.is_empty()
     }
 
-    fn pages(&self, parts: ColumnParts<'_>, count: usize) -> Pages {
-        let mut pages = Pages::all(count);
+    fn rows(&self, parts: ColumnParts<'_>, size: Size) -> Rows {
+        let mut found = vec![];
         match parts {
             ColumnParts::Values { filters } => {
                 if let (Some(filters), Some(value)) = (filters, self.value) {
-                    pages.intersect(&filters.pages(&[Sought::key(value)]));
+                    found.push(size.rows_of(&filters.pages(&[Sought::key(value)])));
                 }
             }
             ColumnParts::Words { dictionary, filters } => {
                 if let Some(dictionary) = dictionary {
-                    for sought in &self.stems {
-                        pages.intersect(&sought.pages(dictionary, filters));
-                    }
+                    found
+                        .extend(self.stems.iter().map(|stem| stem.rows(dictionary, filters, size)));
                 }
                 if let (Some(filters), false) = (filters, self.words.is_empty()) {
-                    pages.intersect(&filters.pages(&self.words));
+                    found.push(size.rows_of(&filters.pages(&self.words)));
                 }
             }
         }
-        pages
+        let both = |all: Rows, rows: Rows| all.intersection(&rows);
+        found.into_iter().reduce(both).unwrap_or_else(|| Rows::all(size.rows))
     }
 }
 
 impl SoughtStem {
-    fn pages(&self, dictionary: &Dictionary, filters: Option<&Filters>) -> Pages {
+    fn rows(&self, dictionary: &Dictionary, filters: Option<&Filters>, size: Size) -> Rows {
         let mut others = dictionary.partial().clone();
         if let (Some(word), Some(filters), false) = (self.word, filters, others.is_empty()) {
             others.intersect(&filters.pages(&[Sought::key(word)]));
         }
-        let mut pages = dictionary.pages(&self.stem);
-        pages.unite(&others);
-        pages
+        Rows::union([dictionary.rows_of(&self.stem, size), size.rows_of(&others)])
     }
 }

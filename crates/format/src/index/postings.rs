@@ -11,14 +11,16 @@ use super::rows::Rows;
 const RUNS_MAX: u32 = 4_096;
 /// Runs of all words that are kept: 6 MiB, and at most twice as much before it is looked for what to let go.
 const RUNS_OF_ALL_MAX: usize = 1 << 19;
-/// Bytes that the postings of a dictionary take at most, before compression, a row of the file.
-const BYTES_PER_ROW: f64 = 0.25;
-/// The same of small files.
+/// Rows of the file for each byte that the postings of a dictionary may take, before compression.
+const ROWS_PER_BYTE: usize = 4;
+/// The same of bytes of the column's texts, where those are long.
+const TEXT_BYTES_PER_BYTE: usize = 256;
+/// Bytes that they may take in any file.
 const BYTES_MIN: usize = 4 << 10;
 
-/// The bytes that the postings of a file of so many rows may take.
-pub(super) fn room(rows: usize) -> usize {
-    ((rows as f64 * BYTES_PER_ROW) as usize).max(BYTES_MIN)
+/// The bytes that the postings of a file of so many rows, whose texts are so long together, may take.
+pub(super) fn room(rows: usize, text_bytes: usize) -> usize {
+    BYTES_MIN.max(rows / ROWS_PER_BYTE).max(text_bytes / TEXT_BYTES_PER_BYTE)
 }
 
 /// What is known of the rows of one word while texts come: its last run, which may go on. Those before it are
@@ -269,7 +271,7 @@ mod tests {
 
         /// In a file of so many rows.
         fn encode(&self, order: &[u32], rows: usize) -> Vec<u8> {
-            self.builder.encode(&self.words, order, room(rows))
+            self.builder.encode(&self.words, order, room(rows, 0))
         }
     }
 
@@ -305,6 +307,13 @@ mod tests {
         assert_eq!(rows(&postings, 0), None);
         assert_eq!(rows(&postings, 1).unwrap().len(), RUNS_MAX as usize + 1);
         assert_eq!(rows(&postings, 2), None);
+    }
+
+    #[test]
+    fn long_texts_leave_more_room() {
+        assert_eq!(room(10, 1_000), BYTES_MIN);
+        assert_eq!(room(1 << 20, 100 << 20), 1 << 18);
+        assert_eq!(room(1 << 12, 1 << 30), 1 << 22);
     }
 
     #[test]

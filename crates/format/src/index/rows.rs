@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::pages::Pages;
+
 /// Which rows of a file, as ranges in ascending order that do not meet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows(Vec<Range<usize>>);
@@ -89,6 +91,25 @@ impl Rows {
             }
         }
         Self(left)
+    }
+}
+
+/// The size of a file: rows, and rows of its pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    pub rows: usize,
+    pub page_rows: usize,
+}
+
+impl Size {
+    /// The rows of pages.
+    #[must_use]
+    pub fn rows_of(self, pages: &Pages) -> Rows {
+        let rows = |page: usize| {
+            let start = page * self.page_rows;
+            start..(start + self.page_rows).min(self.rows)
+        };
+        pages.iter().map(rows).collect()
     }
 }
 

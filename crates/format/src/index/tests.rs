@@ -23,7 +23,7 @@ const PAGE_ROWS: usize = 3;
 struct Indexed {
     dictionary: Option<Dictionary>,
     filters: Option<Filters>,
-    pages: usize,
+    size: Size,
 }
 
 impl Indexed {
@@ -37,7 +37,7 @@ impl Indexed {
         Self {
             dictionary: dictionary.map(|bytes| Dictionary::decode(&bytes).unwrap()),
             filters: filters.map(|bytes| Filters::decode(Bytes::from(bytes)).unwrap()),
-            pages: values.len().div_ceil(PAGE_ROWS),
+            size: Size { rows: values.len(), page_rows: PAGE_ROWS },
         }
     }
 
@@ -46,15 +46,31 @@ impl Indexed {
         Self::new(IndexKind::Words, text_bytes_max, &values)
     }
 
-    fn pages(&self, needle: Needle) -> Vec<usize> {
+    fn rows(&self, needle: Needle) -> Rows {
         let (dictionary, filters) = (self.dictionary.as_ref(), self.filters.as_ref());
         let parts = match dictionary {
             Some(_) => ColumnParts::Words { dictionary, filters },
             None => ColumnParts::Values { filters },
         };
         let search = Search::Has { column: "c".to_owned(), needle };
-        search.pages(&|_| Some(parts), self.pages).iter().collect()
+        search.rows(&|_| Some(parts), self.size)
     }
+
+    fn pages(&self, needle: Needle) -> Vec<usize> {
+        pages_of(&self.rows(needle))
+    }
+}
+
+/// The pages in which rows are.
+fn pages_of(rows: &Rows) -> Vec<usize> {
+    let mut pages: Vec<usize> =
+        rows.ranges().iter().cloned().flatten().map(|row| row / PAGE_ROWS).collect();
+    pages.dedup();
+    pages
+}
+
+fn has_row(rows: &Rows, row: usize) -> bool {
+    rows.ranges().iter().any(|range| range.contains(&row))
 }
 
 fn texts(texts: &[&str]) -> Vec<String> {
@@ -87,10 +103,10 @@ proptest! {
         // Said only where it is so.
         let begins = begins && (from == 0 || !characters[from - 1].is_alphanumeric());
         let ends = ends && characters.get(to).is_none_or(|next| !next.is_alphanumeric());
-        let pages = indexed.pages(Needle::part(&part, begins, ends));
-        prop_assert!(pages.contains(&(row / PAGE_ROWS)), "{part:?} {pages:?}");
-        let pages = indexed.pages(Needle::text(&texts[row]));
-        prop_assert!(pages.contains(&(row / PAGE_ROWS)), "{:?} {pages:?}", texts[row]);
+        let rows = indexed.rows(Needle::part(&part, begins, ends));
+        prop_assert!(has_row(&rows, row), "{part:?} {rows:?}");
+        let rows = indexed.rows(Needle::text(&texts[row]));
+        prop_assert!(has_row(&rows, row), "{:?} {rows:?}", texts[row]);
     }
 
     #[test]
@@ -98,15 +114,15 @@ proptest! {
         let values: ArrayRef = Arc::new(StringArray::from_iter_values(&texts));
         let indexed = Indexed::new(IndexKind::Values, 0, &values);
         for (row, text) in texts.iter().enumerate() {
-            prop_assert!(indexed.pages(Needle::text(text)).contains(&(row / PAGE_ROWS)));
+            prop_assert!(has_row(&indexed.rows(Needle::text(text)), row));
         }
         let values: ArrayRef = Arc::new(Int64Array::from(numbers.clone()));
         let indexed = Indexed::new(IndexKind::Values, 0, &values);
         for (row, number) in numbers.iter().enumerate() {
-            prop_assert!(indexed.pages(Needle::number(*number)).contains(&(row / PAGE_ROWS)));
+            prop_assert!(has_row(&indexed.rows(Needle::number(*number)), row));
             // As a query has it that casts the column to text.
             let as_text = Needle::text(&number.to_string());
-            prop_assert!(indexed.pages(as_text).contains(&(row / PAGE_ROWS)));
+            prop_assert!(has_row(&indexed.rows(as_text), row));
         }
     }
 }
@@ -131,11 +147,10 @@ proptest! {
         let (dictionary, filters) = (indexed.dictionary.as_ref(), indexed.filters.as_ref());
         let size = Size { rows: texts.len(), page_rows: PAGE_ROWS };
         let found = wanted.rows(&|_| Some(ColumnParts::Words { dictionary, filters }), size);
-        let is_in = |rows: &Rows, row| rows.ranges().iter().any(|range| range.contains(&row));
         for (row, text) in texts.iter().enumerate() {
             let has = has(text, &letters, is_whole, as_written);
-            prop_assert!(!has || is_in(&found.possible, row), "{text:?} {found:?}");
-            prop_assert!(has || !is_in(&found.sure, row), "{text:?} {found:?}");
+            prop_assert!(!has || has_row(&found.possible, row), "{text:?} {found:?}");
+            prop_assert!(has || !has_row(&found.sure, row), "{text:?} {found:?}");
         }
         prop_assert_eq!(found.possible.intersection(&found.sure), found.sure.clone());
     }
@@ -245,7 +260,7 @@ fn conditions_are_joined() {
     let has = |text| Search::Has { column: "c".to_owned(), needle: Needle::part(text, true, true) };
     let parts = ColumnParts::Words { dictionary: indexed.dictionary.as_ref(), filters: None };
     let pages = |search: &Search| -> Vec<usize> {
-        search.pages(&|column| (column == "c").then_some(parts), indexed.pages).iter().collect()
+        pages_of(&search.rows(&|column| (column == "c").then_some(parts), indexed.size))
     };
     assert_eq!(pages(&Search::All(vec![has("one"), has("two")])), [2]);
     assert_eq!(pages(&Search::Any(vec![has("one"), has("three")])), [0, 2]);
@@ -294,7 +309,7 @@ fn a_file_has_an_index_of_a_bounded_size_that_leads_to_its_pages() {
     };
     let file = file(8_192, message, &settings);
     let directory = IndexDirectory::of_file(&file.bytes).unwrap();
-    assert_eq!((directory.page_count(), directory.rows), (16, 8_192));
+    assert_eq!(directory.size(), Size { rows: 8_192, page_rows: 512 });
     let bytes = |section: &Section| {
         let range = section.range();
         let bytes = file.bytes.slice(range.start as usize..range.end as usize);
@@ -312,15 +327,16 @@ fn a_file_has_an_index_of_a_bounded_size_that_leads_to_its_pages() {
     let dictionary = Dictionary::decode(&bytes(dictionary)).unwrap();
     let filters = Filters::decode(bytes(filters)).unwrap();
     let parts = ColumnParts::Words { dictionary: Some(&dictionary), filters: Some(&filters) };
-    let pages = |needle| {
+    let rows = |needle| {
         let search = Search::Has { column: MESSAGE.to_owned(), needle };
-        search.pages(&|_| Some(parts), 16).iter().collect::<Vec<_>>()
+        search.rows(&|_| Some(parts), directory.size())
     };
-    let page_of = |text: &str| row_of(&file, text) / 512;
-    assert_eq!(pages(Needle::part("needle", false, false)), [page_of("a needle")]);
+    let needle = row_of(&file, "a needle");
+    assert_eq!(rows(Needle::part("needle", false, false)).ranges(), [needle..needle + 1]);
     let id = "as 22cdf264ebd2c820";
-    assert!(pages(Needle::part(id, false, true)).contains(&page_of(id)));
-    assert_eq!(pages(Needle::part("served", false, false)).len(), 16);
+    assert!(has_row(&rows(Needle::part(id, false, true)), row_of(&file, id)));
+    assert!(rows(Needle::part(id, false, true)).len() <= 2 * 512);
+    assert_eq!(rows(Needle::part("served", false, false)).len(), 8_191);
 }
 
 #[test]

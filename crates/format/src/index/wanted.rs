@@ -2,8 +2,7 @@
 
 use super::dictionary::{ExactStem, Found, Stem};
 use super::needle::ColumnParts;
-use super::pages::Pages;
-use super::rows::Rows;
+use super::rows::{Rows, Size};
 use super::text::{is_kept_stem, stems};
 
 /// A condition on the words of texts, all of which words of letters can say.
@@ -19,25 +18,6 @@ pub enum Wanted {
 pub struct WantedWord {
     column: String,
     exact: ExactStem,
-}
-
-/// The size of a file: rows, and rows of its pages.
-#[derive(Clone, Copy, Debug)]
-pub struct Size {
-    pub rows: usize,
-    pub page_rows: usize,
-}
-
-impl Size {
-    /// The rows of pages.
-    #[must_use]
-    pub fn rows_of(self, pages: &Pages) -> Rows {
-        let rows = |page: usize| {
-            let start = page * self.page_rows;
-            start..(start + self.page_rows).min(self.rows)
-        };
-        pages.iter().map(rows).collect()
-    }
 }
 
 impl Wanted {
@@ -87,7 +67,7 @@ impl Wanted {
             }
             Self::Word(word) => match index(&word.column) {
                 Some(ColumnParts::Words { dictionary: Some(dictionary), .. }) => {
-                    dictionary.rows(&word.exact, |pages| size.rows_of(pages))
+                    dictionary.rows_with(&word.exact, size)
                 }
                 _ => Found { sure: Rows::none(), possible: Rows::all(size.rows) },
             },

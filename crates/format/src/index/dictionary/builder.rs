@@ -8,7 +8,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::{PARTER, WORD_BYTES_MAX, ZSTD_LEVEL};
 use crate::FormatError;
 use crate::index::pages::Pages;
-use crate::index::postings::{self, PostingsBuilder, WordRuns};
+use crate::index::postings::{PostingsBuilder, WordRuns};
 
 /// The words of the texts so far. A word as a whole one and the same as a part of longer ones are two.
 #[derive(Debug)]
@@ -206,15 +206,15 @@ impl DictionaryBuilder {
         number
     }
 
-    /// Of a file with so many pages and rows.
+    /// Of a file with so many pages; rows are known of words as long as these take so many bytes.
     pub(in crate::index) fn encode(
         &self,
         page_count: usize,
-        rows: usize,
+        rows_bytes_max: usize,
     ) -> Result<Vec<u8>, FormatError> {
         let words = self.sorted(|_| true);
         let order: Vec<u32> = words.iter().map(|(_, number)| *number).collect();
-        let postings = self.postings.encode(&self.words, &order, postings::room(rows));
+        let postings = self.postings.encode(&self.words, &order, rows_bytes_max);
         self.encode_pages(&words, page_count, &self.partial, |word| &word.pages, &postings)
     }
 

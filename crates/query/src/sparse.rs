@@ -1,0 +1,92 @@
+//! Scans of a few rows here and there.
+//!
+//! A reader of Parquet keeps what it decoded of a column for a filter, where the column is shown too. What it
+//! keeps are whole batches, so it reads all pages of each batch that has a row to be looked at. Of long
+//! texts those are many pages, where the rows are in one of them: then only the pages of the rows are read,
+//! those of the rows that pass the filter twice.
+
+use datafusion::parquet::arrow::arrow_reader::RowSelection;
+
+/// Bytes of a file that have about as many rows as a page of its longest column, which is 128 KiB before
+/// compression.
+const FILE_BYTES_OF_A_PAGE: u64 = 64 << 10;
+
+/// A file that is read.
+pub(crate) struct Read<'a> {
+    pub(crate) bytes: u64,
+    pub(crate) rows: u64,
+    /// `None` for all.
+    pub(crate) selection: Option<&'a RowSelection>,
+}
+
+/// Whether reading the pages of the rows twice is less than reading all pages of their batches.
+pub(crate) fn is_sparse<'a>(files: impl Iterator<Item = Read<'a>>, batch_rows: usize) -> bool {
+    let (mut of_pages, mut of_batches) = (0, 0);
+    for file in files {
+        let page_rows = (file.rows * FILE_BYTES_OF_A_PAGE / file.bytes.max(1)).max(1) as usize;
+        let rows_in = |block: usize| match file.selection {
+            Some(selection) => rows_of_blocks(selection, block),
+            None => file.rows as usize,
+        };
+        of_pages += rows_in(page_rows.min(batch_rows));
+        of_batches += rows_in(batch_rows);
+    }
+    2 * of_pages < of_batches
+}
+
+/// The rows of all blocks of this size that have a selected row; the last block counts as a whole one.
+fn rows_of_blocks(selection: &RowSelection, block: usize) -> usize {
+    let (mut at, mut blocks, mut next) = (0, 0, 0);
+    for run in selection.iter() {
+        let end = at + run.row_count;
+        if !run.skip && run.row_count > 0 {
+            let (first, last) = (at / block, (end - 1) / block);
+            blocks += (last + 1).saturating_sub(first.max(next));
+            next = last + 1;
+        }
+        at = end;
+    }
+    blocks * block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selection(ranges: &[std::ops::Range<usize>]) -> RowSelection {
+        RowSelection::from_consecutive_ranges(ranges.iter().cloned(), 100_000)
+    }
+
+    #[test]
+    fn blocks_are_counted_once() {
+        let of = |ranges: &[std::ops::Range<usize>]| rows_of_blocks(&selection(ranges), 10);
+        assert_eq!(of(&[]), 0);
+        assert_eq!(of(&[3..4, 5..6, 9..10]), 10);
+        assert_eq!(of(&[3..4, 9..11, 12..13]), 20);
+        assert_eq!(of(&[0..100_000]), 100_000);
+        assert_eq!(of(&[15..45, 49..51]), 50);
+    }
+
+    #[test]
+    fn single_rows_of_long_records_are_sparse_and_whole_files_are_not() {
+        let few = selection(&[40_000..40_001, 70_000..70_002]);
+        let many: Vec<_> = (0..1_000).map(|n| 100 * n..100 * n + 1).collect();
+        let many = selection(&many);
+        let is = |files: &[(u64, Option<&RowSelection>)]| {
+            let read = |(bytes, selection): &(u64, _)| Read {
+                bytes: *bytes,
+                rows: 100_000,
+                selection: *selection,
+            };
+            is_sparse(files.iter().map(read), 8_192)
+        };
+        assert!(is(&[(1_000_000_000, Some(&few))]));
+        assert!(is(&[(3_000_000, Some(&few))]));
+        assert!(!is(&[(100_000, Some(&few))]), "one page has all rows of a batch");
+        assert!(!is(&[(3_000_000, Some(&many))]), "each page has a row");
+        assert!(is(&[(1_000_000_000, Some(&many))]));
+        assert!(!is(&[(3_000_000, None)]));
+        assert!(!is(&[(3_000_000, Some(&few)), (3_000_000, None)]));
+        assert!(!is(&[]));
+    }
+}
