@@ -118,19 +118,28 @@ pub(crate) fn object_meta(root: &Path, file: &DataFile) -> ObjectMeta {
     }
 }
 
-/// A scan of files below `root` that gives the columns of `projected`, in its order.
+/// What is asked of the rows of a scan.
+pub(crate) struct ScanOptions<'a> {
+    /// Those that it gives, in their order.
+    pub(crate) columns: &'a SchemaRef,
+    pub(crate) limit: Option<usize>,
+    /// Whether a filter of short values lets few rows pass ([`crate::sparse`]).
+    pub(crate) is_of_few: bool,
+}
+
+/// A scan of files below `root`.
 pub(crate) fn scan(
     state: &dyn Session,
     root: &Path,
     lookups: Arc<CacheLookups>,
     files: Vec<FileToRead>,
     pruned: Pruned,
-    projected: &SchemaRef,
-    limit: Option<usize>,
+    options: &ScanOptions<'_>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let columns = ScanColumns::new(projected);
-    let with_statistics = files.len() * projected.fields().len() <= STATISTICS_MAX;
-    let is_sparse = is_sparse(files.iter().map(FileToRead::read), state.config().batch_size());
+    let columns = ScanColumns::new(options.columns);
+    let with_statistics = files.len() * options.columns.fields().len() <= STATISTICS_MAX;
+    let is_sparse = options.is_of_few
+        || is_sparse(files.iter().map(FileToRead::read), state.config().batch_size());
     let files: Vec<_> =
         files.iter().map(|file| columns.file(root, file, with_statistics)).collect();
     let known = files.iter().filter_map(|file| file.statistics.as_deref());
@@ -146,7 +155,7 @@ pub(crate) fn scan(
     let config = FileScanConfigBuilder::new(store_url()?, Arc::new(source))
         .with_file_groups(file_groups)
         .with_statistics(statistics)
-        .with_limit(limit)
+        .with_limit(options.limit)
         .with_projection_indices(Some(columns.order))?
         .build();
     Ok(DataSourceExec::from_data_source(config))

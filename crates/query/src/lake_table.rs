@@ -24,13 +24,14 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use crate::certain::Certain;
-use crate::files::{FileToRead, Pruned, ToRead};
+use crate::files::{FileToRead, Pruned, ScanOptions, ToRead};
 use crate::fresh::{Selection, selection};
 use crate::newest::times::{self, RowGroup};
 use crate::newest::{self, Part};
 use crate::partial::Leave;
 use crate::runs::RunFilter;
 use crate::snapshot::{BoundRows, BoundTable};
+use crate::sparse::is_of_some_times;
 use crate::spread::rows;
 use crate::token_index::{Asked, IndexedFile, TokenIndexes};
 use crate::{QueryError, certain, files, prune, search};
@@ -333,9 +334,11 @@ impl TableProvider for LakeTable {
         let by = self.version.schema().partition_by();
         let selection = Selection::of_scan(&self.schema, &asked, by, filters, limit);
         inputs.extend(self.scan_fresh(selection, &asked, partitions).await?);
+        let is_of_few = filters.iter().any(is_of_some_times);
         let scan = |files: Vec<FileToRead>, columns: &SchemaRef, pruned: Pruned| {
             let lookups = self.indexes.lookups();
-            files::scan(state, &self.root, lookups, files, pruned, columns, limit)
+            let options = ScanOptions { columns, limit, is_of_few };
+            files::scan(state, &self.root, lookups, files, pruned, &options)
         };
         let of_sure = if possible.is_empty() { pruned } else { Pruned::default() };
         if !possible.is_empty() {

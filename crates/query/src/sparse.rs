@@ -3,9 +3,13 @@
 //! A reader of Parquet keeps what it decoded of a column for a filter, where the column is shown too. What it
 //! keeps are whole batches, so it reads all pages of each batch that has a row to be looked at. Of long
 //! texts those are many pages, where the rows are in one of them: then only the pages of the rows are read,
-//! those of the rows that pass the filter twice.
+//! those of the rows that pass the filter twice. Rows are few where the index left few, or a filter that is
+//! evaluated before one of texts lets few pass.
 
+use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::parquet::arrow::arrow_reader::RowSelection;
+use loglake_model::TIMESTAMP;
 
 /// Bytes of a file that have about as many rows as a page of its longest column, which is 128 KiB before
 /// compression.
@@ -34,6 +38,22 @@ pub(crate) fn is_sparse<'a>(files: impl Iterator<Item = Read<'a>>, batch_rows: u
     2 * of_pages < of_batches
 }
 
+/// Whether a filter asks for rows of a few times, as the second step of the newest rows does
+/// ([`crate::newest`]): times are read before anything longer, and then few rows are left.
+pub(crate) fn is_of_some_times(filter: &Expr) -> bool {
+    let is_time = |expr: &Expr| matches!(expr, Expr::Column(column) if column.name == TIMESTAMP);
+    match filter {
+        Expr::InList(InList { expr, negated, .. }) => !negated && is_time(expr),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
+            Operator::Eq => is_time(left) || is_time(right),
+            Operator::Or => is_of_some_times(left) && is_of_some_times(right),
+            Operator::And => is_of_some_times(left) || is_of_some_times(right),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 /// The rows of all blocks of this size that have a selected row; the last block counts as a whole one.
 fn rows_of_blocks(selection: &RowSelection, block: usize) -> usize {
     let (mut at, mut blocks, mut next) = (0, 0, 0);
@@ -51,6 +71,8 @@ fn rows_of_blocks(selection: &RowSelection, block: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::logical_expr::{col, lit};
+
     use super::*;
 
     fn selection(ranges: &[std::ops::Range<usize>]) -> RowSelection {
@@ -65,6 +87,22 @@ mod tests {
         assert_eq!(of(&[3..4, 9..11, 12..13]), 20);
         assert_eq!(of(&[0..100_000]), 100_000);
         assert_eq!(of(&[15..45, 49..51]), 50);
+    }
+
+    #[test]
+    fn times_that_are_named_are_few() {
+        let time = || col(TIMESTAMP);
+        for (filter, expected) in [
+            (time().eq(lit(1)), true),
+            (lit(1).eq(time()).or(time().eq(lit(2))), true),
+            (time().in_list(vec![lit(1)], false).and(col("a").eq(lit(1))), true),
+            (time().eq(lit(1)).or(col("a").eq(lit(1))), false),
+            (time().in_list(vec![lit(1)], true), false),
+            (time().gt(lit(1)), false),
+            (col("a").eq(lit(1)), false),
+        ] {
+            assert_eq!(is_of_some_times(&filter), expected, "{filter}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Int16Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, AsArray, Int16Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema};
@@ -130,18 +130,24 @@ async fn rows_read(engine: &QueryEngine, filter: &str) -> u64 {
 }
 
 fn rows_of_scan(scan: &str) -> u64 {
-    // `813` or `8.13 K`.
-    let count = |name: &str| -> u64 {
-        let (_, rest) = scan.split_once(&format!("{name}=")).unwrap_or(("", "0,"));
-        let value = rest.split([',', ']']).next().unwrap();
-        let (number, unit) = value.split_once(' ').unwrap_or((value, ""));
-        let number: f64 = number.parse().unwrap();
-        (number * if unit.starts_with('K') { 1e3 } else { 1.0 }).round() as u64
-    };
     match scan.contains("predicate=") {
-        true => count("pushdown_rows_matched") + count("pushdown_rows_pruned"),
-        false => count("output_rows"),
+        true => counted(scan, "pushdown_rows_matched") + counted(scan, "pushdown_rows_pruned"),
+        false => counted(scan, "output_rows"),
     }
+}
+
+/// What was counted under a name: `813`, `8.13 K` or `8.13 M`.
+fn counted(scan: &str, name: &str) -> u64 {
+    let (_, rest) = scan.split_once(&format!("{name}=")).unwrap_or(("", "0,"));
+    let value = rest.split([',', ']']).next().unwrap();
+    let (number, unit) = value.split_once(' ').unwrap_or((value, ""));
+    let number: f64 = number.parse().unwrap();
+    let unit = match unit.chars().next() {
+        Some('K') => 1e3,
+        Some('M') => 1e6,
+        _ => 1.0,
+    };
+    (number * unit).round() as u64
 }
 
 async fn pages_read(engine: &QueryEngine, filter: &str) -> u64 {
@@ -270,6 +276,44 @@ async fn only_pages_that_may_hold_the_words_are_read() {
     assert!((1..=3).contains(&pages), "{pages}");
     let pages = pages_read(&engine, "trace_id in ('nobody', 'nothing')").await;
     assert!(pages <= 1, "{pages}");
+}
+
+/// Of long texts a page has a few; those of one are read where a batch would be hundreds of them.
+#[tokio::test]
+async fn only_pages_of_the_rows_are_read_of_long_texts() {
+    let lake = SmallLake::empty(Arc::new(InMemory::new()), Some(writer_id(1)));
+    let table = lake.table("indexed").await;
+    table.add_columns(&ids()).await.unwrap();
+    let rows = records().slice(7_000, 1_000);
+    let long = |text: Option<&str>| {
+        let text = text.unwrap_or_default();
+        let more =
+            (0..200_u64).map(|n| noise(n.wrapping_mul(0x9e37_79b9) ^ text.len() as u64 * n << 40));
+        Some(format!("{text} {}", more.collect::<String>()))
+    };
+    let messages: StringArray = rows[MESSAGE].as_string::<i32>().iter().map(long).collect();
+    let at = rows.schema().index_of(MESSAGE).unwrap();
+    let mut columns = rows.columns().to_vec();
+    columns[at] = Arc::new(messages);
+    let rows = RecordBatch::try_new(rows.schema(), columns).unwrap();
+    lake.commit_rows(&table, writer_id(2), (None, 0), rows, &EncoderSettings::default()).await;
+    let file = table.current().files().next().unwrap().clone();
+    let engine = lake.engine();
+    for filter in [
+        "message like '%quetzalcoatl%'",
+        "message like '%quetzalcoatl-58213%'",
+        "message ~ 'quetzal.*seen'",
+        "timestamp = '2026-11-01 12:00:07.777' and message like '%a%'",
+        "timestamp in ('2026-11-01 12:00:07.777', '2026-11-02') and message like '%a%'",
+    ] {
+        let sql = format!("explain analyze select message from indexed where {filter}");
+        let plan = super::rows(&engine, &sql).await.unwrap();
+        let plan = pretty_format_batches(&plan).unwrap().to_string();
+        let scan = plan.lines().find(|line| line.contains("DataSourceExec")).unwrap();
+        let bytes = counted(scan, "bytes_scanned");
+        assert!(counted(scan, "output_rows") == 1 && bytes > 0, "{plan}");
+        assert!(bytes < file.bytes / 10, "{filter}: {bytes} of {}", file.bytes);
+    }
 }
 
 /// A text that two filters ask of is decoded once: they are one filter of the scan.
