@@ -6,7 +6,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use crate::text_filters::TextFilters;
-use crate::top_rows::FiltersOfColumns;
+use crate::top_rows::{FiltersOfColumns, OrderOfUnions};
 
 type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
@@ -17,6 +17,7 @@ const HANDS_DOWN: &str = "FilterPushdown(Post)";
 pub(crate) fn rules() -> Vec<Rule> {
     let mut rules = PhysicalOptimizer::new().rules;
     let place = rules.iter().position(|rule| rule.name() == HANDS_DOWN).unwrap_or(rules.len());
+    rules.insert((place + 1).min(rules.len()), Arc::new(OrderOfUnions));
     let own: [Rule; 2] = [Arc::new(FiltersOfColumns), Arc::new(TextFilters)];
     rules.splice(place..place, own);
     rules
@@ -27,10 +28,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filters_are_made_of_columns_before_they_are_handed_down() {
+    fn filters_are_made_of_columns_before_they_are_handed_down_and_orders_told_after() {
         let names: Vec<String> = rules().iter().map(|rule| rule.name().to_owned()).collect();
         let place = names.iter().position(|name| name == HANDS_DOWN).unwrap();
         assert_eq!(names[place - 2..place], ["FiltersOfColumns", "TextFilters"]);
+        assert_eq!(names[place + 1], "OrderOfUnions");
         assert!(names[..place].iter().any(|name| name == "FilterPushdown"));
     }
 }

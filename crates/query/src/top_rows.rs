@@ -14,7 +14,10 @@ use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr, 
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, ExecutionPlan, PhysicalExpr, ReplaceChildrenOptions,
+};
 
 /// To be gone through before the filters of sorts are handed to scans.
 #[derive(Debug)]
@@ -44,6 +47,48 @@ impl PhysicalOptimizerRule for FiltersOfColumns {
     fn schema_check(&self) -> bool {
         true
     }
+}
+
+/// To be gone through when filters are with the scans.
+#[derive(Debug)]
+pub(crate) struct OrderOfUnions;
+
+impl PhysicalOptimizerRule for OrderOfUnions {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let told = plan.transform_up(|node| match of_union(&node) {
+            Some((sort, union)) => {
+                let inputs = union.inputs().iter().map(|input| in_order(input, sort));
+                let union = UnionExec::try_new(inputs.collect::<Result<_>>()?)?;
+                let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+                Ok(Transformed::yes(Arc::clone(&node).replace_children(vec![union], options)?))
+            }
+            None => Ok(Transformed::no(node)),
+        });
+        Ok(told?.data)
+    }
+
+    fn name(&self) -> &str {
+        "OrderOfUnions"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// The sort of first rows that a node is, and the union that it takes its rows from.
+fn of_union(node: &Arc<dyn ExecutionPlan>) -> Option<(&SortExec, &UnionExec)> {
+    let sort = node.downcast_ref::<SortExec>().filter(|sort| sort.fetch().is_some())?;
+    Some((sort, sort.input().downcast_ref::<UnionExec>()?))
+}
+
+/// The input that knows which rows are wanted first, where it can.
+fn in_order(input: &Arc<dyn ExecutionPlan>, sort: &SortExec) -> Result<Arc<dyn ExecutionPlan>> {
+    Ok(input.try_pushdown_sort(sort.expr())?.into_inner().unwrap_or_else(|| Arc::clone(input)))
 }
 
 fn is_by_columns(sort: &SortExec) -> bool {
