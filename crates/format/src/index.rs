@@ -1,4 +1,4 @@
-//! The token index of a file: which of its pages may hold a word, or an id, and where its services are.
+//! The token index of a file: which of its rows may hold a word, or an id, and where its services are.
 //!
 //! ```text
 //! text column  → words → letters: dictionary (exact: word → pages, and rows where they are few runs)
@@ -10,9 +10,9 @@
 //! not know them skip them; the file's metadata says where ([`IndexDirectory`], under [`INDEX_KEY`]).
 //! A page is [`EncoderSettings::page_rows_max`](crate::EncoderSettings) rows, as of the data.
 //!
-//! Promises: the pages that a [`Needle`] gives are a superset of those that hold it, whatever the
-//! text and whoever chose it, and the rows that a [`Wanted`] is sure of hold it; an index takes at most [`INDEX_SHARE_MAX`] of its file, and one that
-//! would take more is left out by column.
+//! Promises: the rows that a [`Search`] gives are a superset of those that hold it, whatever the text and
+//! whoever chose it, and the rows that a [`Wanted`] is sure of hold it; an index takes at most
+//! [`INDEX_SHARE_MAX`] of its file, and one that would take more is left out by column.
 //!
 //! Words are runs of ASCII letters and digits, in lower case, so that one index serves `LIKE` and
 //! `ILIKE`. Most distinct words of logs have digits (ids, numbers, addresses) and are asked for as a

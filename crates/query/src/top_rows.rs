@@ -4,6 +4,10 @@
 //! filter to be made of the keys of the order. In `ORDER BY a, concat(a, b)` one key is part of another:
 //! where a file has its columns at other places, `a` is adapted to the file first, the second key is not
 //! found any more, and its `b` is read from the wrong place. Made of columns alone, all parts are found.
+//!
+//! A scan that a sort takes its rows from is told which come first: it begins with the files that may have
+//! them, and leaves others closed. DataFusion does not tell that through a union, which the scan of a table is
+//! that has rows in memory beside files.
 
 use std::sync::Arc;
 
@@ -49,7 +53,7 @@ impl PhysicalOptimizerRule for FiltersOfColumns {
     }
 }
 
-/// To be gone through when filters are with the scans.
+/// Tells scans below a union which rows come first. To be gone through when filters are with the scans.
 #[derive(Debug)]
 pub(crate) struct OrderOfUnions;
 
