@@ -1,5 +1,6 @@
 //! The engine: a query's way from its text to its stream of rows.
 
+mod names;
 mod planned;
 mod plans;
 mod tables;
@@ -10,15 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::catalog::SchemaProvider;
-use datafusion::catalog::TableProvider;
-use datafusion::catalog::information_schema::{
-    INFORMATION_SCHEMA, INFORMATION_SCHEMA_TABLES, InformationSchemaProvider,
-};
 use datafusion::common::ParamValues;
-use datafusion::datasource::ViewTable;
 use datafusion::execution::SessionState;
-use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use datafusion::scalar::ScalarValue;
@@ -32,11 +26,9 @@ use object_store::ObjectStore;
 use tokio::time::timeout_at;
 use url::Url;
 
+use self::names::Want;
 use crate::answer::{AnswerStream, Deadline, QueryAnswer, Started};
-use crate::catalog::{LAKE, OneCatalog, PUBLIC, QueryCatalog, Relations};
-use crate::facts::{FACTS, FactSources, FactTable};
 use crate::json_results::as_texts;
-use crate::lake_table::LakeTable;
 use crate::partial::{self, Leave, PartialAnswer, Taken};
 use crate::queues::{NoQueues, Queues};
 use crate::running::{Queries, QueryFacts};
@@ -46,9 +38,10 @@ use crate::spread::{Queriers, QueryWorker, Spread, SpreadSettings};
 use crate::statement::{Named, parse};
 use crate::text_groups::by_texts;
 use crate::token_index::TokenIndexes;
-use crate::views::{VIEWS, View};
+use crate::views::VIEWS;
 use crate::{CacheLookups, FreshRows, QueryError, read_only};
 
+pub use self::names::{Relation, RelationKind};
 pub use self::plans::{PlanQuery, PlanSnapshot, PlansRequest};
 
 /// How often a query begins again because the lake moved on below it before its first row.
@@ -113,19 +106,6 @@ pub struct Described {
     pub parameters: SchemaRef,
 }
 
-pub struct Relation {
-    pub schema: String,
-    pub name: String,
-    pub kind: RelationKind,
-    pub columns: SchemaRef,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RelationKind {
-    Table,
-    View,
-}
-
 /// What the tries of one query so far have shown.
 #[derive(Debug, Default)]
 struct Tries {
@@ -157,13 +137,6 @@ impl Tries {
 const fn may_be_loss(error: &QueryError) -> bool {
     let kind = error.kind();
     !matches!(kind, ErrorKind::TimedOut | ErrorKind::Overloaded | ErrorKind::NotAllowed)
-}
-
-/// What a query wants of the tables it names.
-#[derive(Clone, Copy)]
-enum Want<'a> {
-    Rows(Terms<'a>),
-    Columns,
 }
 
 impl QueryEngine {
@@ -284,37 +257,6 @@ impl QueryEngine {
         timeout_at(deadline.at, describe.boxed()).await.unwrap_or_else(|_| Err(deadline.error()))
     }
 
-    /// Every table and view, for metadata calls: schemas `public` (the tenant's tables), `lake`,
-    /// `information_schema`.
-    pub async fn relations(&self, tenant: &TenantName) -> Result<Vec<Relation>, QueryError> {
-        let query = self.queries.unlisted(tenant, "");
-        let named = Named { everything: true, ..Named::default() };
-        let bound = self.relations_of(tenant, &named, Want::Columns, &query).boxed().await?;
-        let mut relations = vec![];
-        for (schema, tables, kind) in
-            [(PUBLIC, &bound.public, RelationKind::Table), (LAKE, &bound.lake, RelationKind::View)]
-        {
-            relations.extend(tables.iter().map(|(name, table)| Relation {
-                schema: schema.to_owned(),
-                name: name.clone(),
-                kind,
-                columns: table.schema(),
-            }));
-        }
-        let catalogs = Arc::new(OneCatalog(Arc::new(bound.catalog())));
-        let information = InformationSchemaProvider::new(catalogs);
-        for name in INFORMATION_SCHEMA_TABLES {
-            let Some(table) = information.table(name).await? else { continue };
-            relations.push(Relation {
-                schema: INFORMATION_SCHEMA.to_owned(),
-                name: (*name).to_owned(),
-                kind: RelationKind::View,
-                columns: table.schema(),
-            });
-        }
-        Ok(relations)
-    }
-
     async fn start(
         &self,
         request: &QueryRequest,
@@ -410,94 +352,6 @@ impl QueryEngine {
         Ok(Started::after_first_rows(rows, Arc::clone(session), is_spread).await?)
     }
 
-    /// A session in which everything that is named is bound.
-    async fn bind(
-        &self,
-        tenant: &TenantName,
-        named: &Named,
-        want: Want<'_>,
-        query: &QueryFacts,
-    ) -> Result<QuerySession, QueryError> {
-        let bound = self.relations_of(tenant, named, want, query).await?;
-        let (runtime, catalog) = (Arc::clone(&bound.runtime), Arc::new(bound.catalog()));
-        Ok(self.sessions.session(query, runtime, Arc::new(OneCatalog(catalog))))
-    }
-
-    async fn relations_of(
-        &self,
-        tenant: &TenantName,
-        named: &Named,
-        want: Want<'_>,
-        query: &QueryFacts,
-    ) -> Result<BoundRelations, QueryError> {
-        let runtime = self.sessions.runtime_of(query)?;
-        let mut public = Relations::new();
-        let shown = match (named.everything, want) {
-            (true, _) => self.reader.catalog().tables(tenant).await?.into_iter().collect(),
-            (false, Want::Columns) => named.tables.clone(),
-            (false, Want::Rows(_)) => BTreeSet::new(),
-        };
-        for (table, version) in self.reader.shapes(tenant, &shown).await? {
-            let name = table.name().to_string();
-            public.insert(
-                name,
-                Arc::new(LakeTable::shape(&table, version, Arc::clone(&self.indexes))),
-            );
-        }
-        if let Want::Rows(terms) = want {
-            let pool = &runtime.memory_pool;
-            let bound = self.reader.bind(tenant, &named.tables, &terms, pool).await?;
-            for (name, table) in bound {
-                public.insert(
-                    name.to_string(),
-                    Arc::new(LakeTable::new(table, Arc::clone(&self.indexes))),
-                );
-            }
-        }
-        let facts = self.facts_of(tenant);
-        let lake = self.views(named, &facts, &runtime, query).await?;
-        Ok(BoundRelations { runtime, public, lake, facts })
-    }
-
-    fn facts_of(&self, tenant: &TenantName) -> Relations {
-        let (reader, coordinator) = (Arc::clone(&self.reader), Arc::clone(&self.coordinator));
-        let queries = Arc::clone(&self.queries);
-        let queues = Arc::clone(&self.queues);
-        let sources = FactSources::new(tenant.clone(), reader, coordinator, queries, queues);
-        let sources = Arc::new(sources);
-        let facts = FACTS.iter().map(|fact| {
-            let table: Arc<dyn TableProvider> =
-                Arc::new(FactTable::new(*fact, Arc::clone(&sources)));
-            (fact.name().to_owned(), table)
-        });
-        facts.collect()
-    }
-
-    /// The system views that are named, each planned over the facts.
-    async fn views(
-        &self,
-        named: &Named,
-        facts: &Relations,
-        runtime: &Arc<RuntimeEnv>,
-        query: &QueryFacts,
-    ) -> Result<Relations, QueryError> {
-        let is_named = |view: &&View| named.everything || named.views.contains(view.name);
-        let wanted: Vec<&View> = VIEWS.iter().filter(is_named).collect();
-        let mut views = Relations::new();
-        if wanted.is_empty() {
-            return Ok(views);
-        }
-        let catalog = QueryCatalog::new(Relations::new(), Relations::new(), facts.clone());
-        let catalogs = Arc::new(OneCatalog(Arc::new(catalog)));
-        let session = self.sessions.session(query, Arc::clone(runtime), catalogs);
-        for view in wanted {
-            let plan = session.state().statement_to_plan(parse(view.sql)?).await?;
-            let table = ViewTable::new(plan, Some(view.sql.trim().to_owned()));
-            views.insert(view.name.to_owned(), Arc::new(table));
-        }
-        Ok(views)
-    }
-
     async fn plan(
         &self,
         tenant: &TenantName,
@@ -532,20 +386,6 @@ impl QueryEngine {
             views.join(", "),
         );
         error.not_found().with_hint(&hint)
-    }
-}
-
-/// Everything that a query sees by name.
-struct BoundRelations {
-    runtime: Arc<RuntimeEnv>,
-    public: Relations,
-    lake: Relations,
-    facts: Relations,
-}
-
-impl BoundRelations {
-    fn catalog(self) -> QueryCatalog {
-        QueryCatalog::new(self.public, self.lake, self.facts)
     }
 }
 
