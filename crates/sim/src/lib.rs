@@ -17,6 +17,7 @@ mod dice;
 mod hub;
 mod ledger;
 mod node;
+mod place;
 mod plan;
 mod run;
 mod sabotage;
@@ -25,9 +26,9 @@ mod trace;
 mod world;
 
 pub use ledger::Promise;
+pub use place::Flavour;
 pub use run::{Outcome, Settings, run};
 pub use sabotage::Sabotage;
-pub use store::Flavour;
 pub use world::Broken;
 
 /// Kinds of faults that every large enough set of seeds has had.

@@ -33,8 +33,9 @@ use crate::client::{Answer, ID, Request, TABLES, table_name};
 use crate::coord::SimEtcd;
 use crate::hub::{Ask, Hub, SimPeers};
 use crate::ledger::{Promise, RecordId};
+use crate::place::Place;
 use crate::sabotage::Sabotage;
-use crate::store::{Place, SimStore, View};
+use crate::store::{SimStore, View};
 use crate::world::{NodeClock, Party, World};
 
 /// A runtime that is stepped.

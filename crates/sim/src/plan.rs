@@ -2,7 +2,7 @@
 //! others is found by the seeds in which it is nearly alone.
 
 use crate::dice::Dice;
-use crate::store::Flavour;
+use crate::place::Flavour;
 
 /// How requests to the store go wrong, in cases of 1,000.
 #[derive(Clone, Copy, Debug, Default)]

@@ -12,9 +12,9 @@ use crate::dice::Dice;
 use crate::hub::Hub;
 use crate::ledger::Promise;
 use crate::node::{Parts, Stepped};
+use crate::place::{Flavour, Place};
 use crate::plan::{Plan, StoreFaults, Strike};
 use crate::sabotage::Sabotage;
-use crate::store::{Flavour, Place};
 use crate::world::{Broken, NodeClock, Party, World};
 
 /// How far the nodes go at a time.
