@@ -40,9 +40,10 @@ use datafusion_distributed::{
 use futures::future::join_all;
 use url::Url;
 
+use self::cost::Cost;
 use crate::session::QuerySession;
 
-pub(crate) use cost::bytes_to_read;
+pub(crate) use self::cost::bytes_to_read;
 pub use datafusion_distributed::Worker as QueryWorker;
 
 /// How long a querier may take to say that it is there, after a query was lost.
@@ -100,7 +101,7 @@ impl Spread {
         lost: &BTreeSet<Url>,
     ) -> Result<Option<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)>> {
         let Some(order) = self.order(lost) else { return Ok(None) };
-        if !can_be_spread(physical)? || !self.is_worth(physical)? {
+        if !can_be_spread(physical)? || !self.is_worth(physical, order.len())? {
             return Ok(None);
         }
         let state = session.planner(logical)?;
@@ -113,11 +114,13 @@ impl Spread {
 
     /// Whether a plan that reads these files would run on several queriers.
     pub(crate) fn would_spread(&self, physical: &Arc<dyn ExecutionPlan>) -> bool {
-        self.order(&BTreeSet::new()).is_some() && self.is_worth(physical).unwrap_or_default()
+        let order = self.order(&BTreeSet::new());
+        order.is_some_and(|order| self.is_worth(physical, order.len()).unwrap_or_default())
     }
 
-    fn is_worth(&self, physical: &Arc<dyn ExecutionPlan>) -> Result<bool> {
-        Ok(cost::bytes_of_columns(physical, self.footers.as_ref())? >= self.settings.bytes_min)
+    fn is_worth(&self, physical: &Arc<dyn ExecutionPlan>, queriers: usize) -> Result<bool> {
+        let cost = Cost::of(physical, self.footers.as_ref())?;
+        Ok(cost.here >= self.settings.bytes_min && cost.falls_by(queriers))
     }
 
     /// The queriers in the order of their slots: this one first. `None` when it would be alone.

@@ -23,16 +23,30 @@ pub(crate) fn bytes_to_read(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
     sum(plan, |_, piece| bytes_of_piece(piece))
 }
 
-/// Bytes of the columns that a plan reads. Of files whose footers are not kept it counts all columns.
-pub(super) fn bytes_of_columns(
-    plan: &Arc<dyn ExecutionPlan>,
-    footers: &FileMetadataCache,
-) -> Result<u64> {
-    sum(plan, |scan, piece| {
-        let part = kept_footer(footers, piece).zip(columns_read(scan));
-        let part = part.map_or(1.0, |(footer, columns)| part_of_columns(&footer, &columns));
-        bytes_of_piece(piece) * part
-    })
+/// Bytes of the columns that a plan reads, and of the same files' columns where nothing is known of their rows.
+/// Of files whose footers are not kept it counts all columns.
+pub(super) struct Cost {
+    pub(super) here: u64,
+    /// By all queriers together: which rows an index left does not travel.
+    pub(super) elsewhere: u64,
+}
+
+impl Cost {
+    pub(super) fn of(plan: &Arc<dyn ExecutionPlan>, footers: &FileMetadataCache) -> Result<Self> {
+        let part = |scan: &FileScanConfig, piece: &PartitionedFile| {
+            let known = kept_footer(footers, piece).zip(columns_read(scan));
+            known.map_or(1.0, |(footer, columns)| part_of_columns(&footer, &columns))
+        };
+        Ok(Self {
+            here: sum(plan, |scan, piece| bytes_of_piece(piece) * part(scan, piece))?,
+            elsewhere: sum(plan, |scan, piece| piece.effective_size() as f64 * part(scan, piece))?,
+        })
+    }
+
+    /// Whether each of so many queriers would read less than one does alone.
+    pub(super) const fn falls_by(&self, queriers: usize) -> bool {
+        self.here.saturating_mul(queriers as u64) >= self.elsewhere
+    }
 }
 
 fn sum(
@@ -129,6 +143,13 @@ mod tests {
         assert_eq!(part(&[(7, 8), (9, 10), (PAGE_ROWS - 1, PAGE_ROWS + 1)]), 0.5);
         assert_eq!(part(&[(PAGE_ROWS, 2 * PAGE_ROWS), (3 * PAGE_ROWS, 3 * PAGE_ROWS + 1)]), 0.5);
         assert_eq!(part(&[(0, 4 * PAGE_ROWS)]), 1.0);
+    }
+
+    #[test]
+    fn what_an_index_left_is_read_where_it_is_known_unless_it_is_most() {
+        let cost = |here, elsewhere| Cost { here, elsewhere };
+        assert!(cost(100, 100).falls_by(2) && cost(26, 100).falls_by(4));
+        assert!(!cost(49, 100).falls_by(2) && !cost(24, 100).falls_by(4));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
 use datafusion::common::plan_err;
 use datafusion::error::Result;
@@ -15,7 +16,8 @@ use datafusion_distributed::{
     GetWorkerInfoResponse, SetPlanRequest, WorkerChannel, WorkerToCoordinatorMsg,
 };
 use futures::stream::{self, BoxStream};
-use loglake_model::ErrorKind;
+use loglake_format::EncoderSettings;
+use loglake_model::{ErrorKind, TIMESTAMP};
 use object_store::memory::InMemory;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -26,7 +28,7 @@ use url::Url;
 
 use super::sql_files::folder;
 use super::{rows, small_lake};
-use crate::testing::{Golden, SmallLake, output, run_golden, writer_id};
+use crate::testing::{Golden, SmallLake, output, record_batch, run_golden, writer_id};
 use crate::{Queriers, QueryEngine, QueryError, SpreadSettings};
 
 /// What one querier of a test knows of the others.
@@ -294,6 +296,41 @@ async fn a_querier_that_lost_its_work_and_is_back_is_done_without() {
     let sql = "select service, count(*), sum(seq) from logs group by service order by 1";
     let expected = texts(&lake.engine(), sql).await.unwrap();
     assert_eq!(texts(&cluster.engines[0], sql).await.unwrap(), expected);
+}
+
+/// What an index says of rows does not go along: others would read all of the files' columns.
+#[tokio::test]
+async fn a_search_that_reads_little_of_its_files_stays_where_it_is_asked() {
+    let lake = SmallLake::empty(Arc::new(InMemory::new()), Some(writer_id(3)));
+    let logs = lake.table("logs").await;
+    for file in 0..4 {
+        let from = (file > 0).then(|| file as u64 - 1);
+        let rows = in_one_hour(record_batch(file * 30_000..file * 30_000 + 30_000));
+        let settings = EncoderSettings::default();
+        lake.commit_rows(&logs, writer_id(1), (from, file as u64), rows, &settings).await;
+    }
+    let cluster = cluster(&lake, 2).await;
+    for (filter, is_spread) in [
+        ("seq % 2 = 0", true),
+        ("service <> 'web' and seq % 2 = 0", true),
+        ("service = 'api' and level = 'error' and seq % 2 = 0", false),
+    ] {
+        let sql =
+            format!("explain analyze select host, count(*) from logs where {filter} group by host");
+        let plan: String = texts(&cluster.engines[0], &sql).await.unwrap().concat().concat();
+        assert_eq!(plan.contains("Network"), is_spread, "{filter}\n{plan}");
+    }
+}
+
+/// The rows a microsecond after each other.
+fn in_one_hour(rows: RecordBatch) -> RecordBatch {
+    let at = rows.schema().index_of(TIMESTAMP).unwrap();
+    let seq = rows["seq"].as_primitive::<Int64Type>();
+    let times = seq.values().iter().map(|n| 1_793_534_400_000_000 + n);
+    let times = TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC");
+    let mut columns = rows.columns().to_vec();
+    columns[at] = Arc::new(times);
+    RecordBatch::try_new(rows.schema(), columns).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
