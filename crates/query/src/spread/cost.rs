@@ -15,6 +15,8 @@ use datafusion::parquet::file::metadata::ParquetMetaData;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::rows::SureRows;
+
 /// Rows of a page, about: as files are written when nothing else is set.
 const PAGE_ROWS: usize = 8 << 10;
 
@@ -27,7 +29,8 @@ pub(crate) fn bytes_to_read(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
 /// Of files whose footers are not kept it counts all columns.
 pub(super) struct Cost {
     pub(super) here: u64,
-    /// By all queriers together: which rows an index left does not travel.
+    /// By all queriers together: which rows an index left does not travel, nor which are sure, of which any
+    /// column may have to be tested.
     pub(super) elsewhere: u64,
 }
 
@@ -39,7 +42,10 @@ impl Cost {
         };
         Ok(Self {
             here: sum(plan, |scan, piece| bytes_of_piece(piece) * part(scan, piece))?,
-            elsewhere: sum(plan, |scan, piece| piece.effective_size() as f64 * part(scan, piece))?,
+            elsewhere: sum(plan, |scan, piece| {
+                let is_sure = piece.extensions.get::<SureRows>().is_some();
+                piece.effective_size() as f64 * if is_sure { 1.0 } else { part(scan, piece) }
+            })?,
         })
     }
 
