@@ -287,8 +287,8 @@ async fn only_pages_of_the_rows_are_read_of_long_texts() {
     let rows = records().slice(7_000, 1_000);
     let long = |text: Option<&str>| {
         let text = text.unwrap_or_default();
-        let more =
-            (0..200_u64).map(|n| noise(n.wrapping_mul(0x9e37_79b9) ^ text.len() as u64 * n << 40));
+        let more = (0..200_u64)
+            .map(|n| noise(n.wrapping_mul(0x9e37_79b9) ^ (text.len() as u64 * n) << 40));
         Some(format!("{text} {}", more.collect::<String>()))
     };
     let messages: StringArray = rows[MESSAGE].as_string::<i32>().iter().map(long).collect();
