@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn long_texts_leave_more_room() {
         assert_eq!(room(10, 1_000), BYTES_MIN);
-        assert_eq!(room(1 << 20, 100 << 20), 1 << 18);
+        assert_eq!(room(1 << 20, 60 << 20), 1 << 18);
         assert_eq!(room(1 << 12, 1 << 30), 1 << 22);
     }
 
