@@ -29,7 +29,7 @@ pub(crate) fn is_sparse<'a>(files: impl Iterator<Item = Read<'a>>, batch_rows: u
     for file in files {
         let page_rows = (file.rows * FILE_BYTES_OF_A_PAGE / file.bytes.max(1)).max(1) as usize;
         let rows_in = |block: usize| match file.selection {
-            Some(selection) => rows_of_blocks(selection, block),
+            Some(selection) => blocks_of(selection, block) * block,
             None => file.rows as usize,
         };
         of_pages += rows_in(page_rows.min(batch_rows));
@@ -54,19 +54,19 @@ pub(crate) fn is_of_some_times(filter: &Expr) -> bool {
     }
 }
 
-/// The rows of all blocks of this size that have a selected row; the last block counts as a whole one.
-fn rows_of_blocks(selection: &RowSelection, block: usize) -> usize {
+/// How many blocks of so many rows have a selected row.
+pub(crate) fn blocks_of(selection: &RowSelection, block: usize) -> usize {
     let (mut at, mut blocks, mut next) = (0, 0, 0);
-    for run in selection.iter() {
+    for run in selection.iter().filter(|run| run.row_count > 0) {
         let end = at + run.row_count;
-        if !run.skip && run.row_count > 0 {
-            let (first, last) = (at / block, (end - 1) / block);
-            blocks += (last + 1).saturating_sub(first.max(next));
-            next = last + 1;
+        if !run.skip {
+            let first = next.max(at / block);
+            next = end.div_ceil(block);
+            blocks += next.saturating_sub(first);
         }
         at = end;
     }
-    blocks * block
+    blocks
 }
 
 #[cfg(test)]
@@ -81,12 +81,12 @@ mod tests {
 
     #[test]
     fn blocks_are_counted_once() {
-        let of = |ranges: &[std::ops::Range<usize>]| rows_of_blocks(&selection(ranges), 10);
+        let of = |ranges: &[std::ops::Range<usize>]| blocks_of(&selection(ranges), 10);
         assert_eq!(of(&[]), 0);
-        assert_eq!(of(&[3..4, 5..6, 9..10]), 10);
-        assert_eq!(of(&[3..4, 9..11, 12..13]), 20);
-        assert_eq!(of(&[0..50_000, 50_000..100_000]), 100_000);
-        assert_eq!(of(&[15..45, 49..51]), 50);
+        assert_eq!(of(&[3..4, 5..6, 9..10]), 1);
+        assert_eq!(of(&[3..4, 9..11, 12..13]), 2);
+        assert_eq!(of(&[0..50_000, 50_000..100_000]), 10_000);
+        assert_eq!(of(&[15..45, 49..51]), 5);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::rows::SureRows;
+use crate::sparse::blocks_of;
 
 /// Rows of a page, about: as files are written when nothing else is set.
 const PAGE_ROWS: usize = 8 << 10;
@@ -86,17 +87,8 @@ fn bytes_of_piece(piece: &PartitionedFile) -> f64 {
 
 /// The part of a file's pages in which rows are selected, from 0 to 1.
 fn part_of_pages(rows: &RowSelection) -> f64 {
-    let (mut at, mut pages, mut next) = (0, 0, 0);
-    for part in rows.iter().filter(|part| part.row_count > 0) {
-        let end = at + part.row_count;
-        if !part.skip {
-            let first = next.max(at / PAGE_ROWS);
-            next = end.div_ceil(PAGE_ROWS);
-            pages += next.saturating_sub(first);
-        }
-        at = end;
-    }
-    pages as f64 / at.div_ceil(PAGE_ROWS).max(1) as f64
+    let all = rows.row_count() + rows.skipped_row_count();
+    blocks_of(rows, PAGE_ROWS) as f64 / all.div_ceil(PAGE_ROWS).max(1) as f64
 }
 
 /// The names of the columns that a scan shows or filters by; `None`: all.
